@@ -1,0 +1,114 @@
+"""A tensor as a checkpoint stores it, and the common form that its quantised blocks are unpacked to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from freehold.tensors.types import BLOCK_FORMATS, FLOAT_TYPES, TensorType
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Name, shape (outermost dimension first) and storage type of a tensor, without its bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: TensorType
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in the file. Columns must fill whole blocks; the readers check that before they hand out a tensor."""
+        block = BLOCK_FORMATS[self.type]
+        return self.elements // block.elements * block.bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupedTensor:
+    """Integer codes along rows in groups that share a scale: value = scale * (code - offset) + minimum.
+
+    Attributes:
+        codes: [rows, columns] uint8 in 0..15 when bits is 4, int8 when bits is 8.
+        scales: [rows, columns / group] float32.
+        minimums: [rows, columns / group] float32, or None where every minimum is zero.
+        bits: 4 or 8.
+        group: columns that share a scale, 16 or 32.
+        offset: subtracted from every code.
+    """
+
+    codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8]
+    scales: Float32Array
+    minimums: Float32Array | None
+    bits: int
+    group: int
+    offset: int = 0
+
+    def float32(self) -> Float32Array:
+        """Dequantised values, [rows, columns] float32."""
+        rows, columns = self.codes.shape
+        codes = self.codes.astype(np.float32).reshape(rows, columns // self.group, self.group) - np.float32(self.offset)
+        values = codes * self.scales[:, :, None]
+        if self.minimums is not None:
+            values += self.minimums[:, :, None]
+        result: Float32Array = values.reshape(rows, columns)
+        return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A tensor with its raw bytes, which usually still lie in a memory-mapped file.
+
+    Attributes:
+        info: name, shape and type.
+        data: [info.bytes] uint8, read-only when memory-mapped.
+    """
+
+    info: TensorInfo
+    data: npt.NDArray[np.uint8]
+
+    @staticmethod
+    def from_array(name: str, array: npt.NDArray[np.float32] | npt.NDArray[np.float16]) -> Tensor:
+        """Wrap a float32 or float16 array without copying it when it is contiguous."""
+        kind = TensorType.F16 if array.dtype == np.float16 else TensorType.F32
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return Tensor(TensorInfo(name, tuple(array.shape), kind), flat)
+
+    def float32(self) -> Float32Array:
+        """Values as float32 in the tensor's shape; dequantised where the type is quantised."""
+        if self.info.type in FLOAT_TYPES:
+            return _widen(self.data, self.info.type).reshape(self.info.shape)
+        return self.grouped().float32().reshape(self.info.shape)
+
+    def grouped(self) -> GroupedTensor:
+        """Unpack a quantised tensor, exactly: its dequantised values do not change.
+
+        Raises:
+            UnsupportedTensorType: the tensor is not stored in a quantised type.
+        """
+        from freehold.tensors.unpack import unpack  # the block formats are only needed for quantised files
+
+        return unpack(self)
+
+    def take_rows(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
+        """The same tensor with its outermost dimension reordered. A row's bytes stay as they are, whatever the type."""
+        order = np.asarray(rows)
+        picked = np.ascontiguousarray(self.data.reshape(self.info.shape[0], -1)[order])
+        return Tensor(replace(self.info, shape=(len(order), *self.info.shape[1:])), picked.reshape(-1))
+
+
+def _widen(data: npt.NDArray[np.uint8], kind: TensorType) -> Float32Array:
+    """Raw little-endian floats of any width as float32; exact but for float64, which is rounded."""
+    if kind is TensorType.BF16:
+        return (data.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    source = {TensorType.F64: "<f8", TensorType.F32: "<f4", TensorType.F16: "<f2"}[kind]
+    return data.view(source).astype(np.float32, copy=False)
