@@ -72,7 +72,9 @@ class Ops(Protocol):
         """x [tokens, inputs] times the weight's transpose, plus its bias -> [tokens, outputs]."""
         ...
 
-    def rotation(self, positions: npt.NDArray[np.int32], frequencies: npt.NDArray[np.float32], scale: float) -> Rotation:
+    def rotation(
+        self, positions: npt.NDArray[np.int32], frequencies: npt.NDArray[np.float32], scale: float
+    ) -> Rotation:
         """Cosines and sines of positions [tokens] x frequencies [rotated / 2], each times scale; made once a step."""
         ...
 

@@ -28,7 +28,7 @@ class TensorInfo:
 
     @property
     def bytes(self) -> int:
-        """Size in the file. Columns must fill whole blocks; the readers check that before they hand out a tensor."""
+        """Size in the file. Columns fill whole blocks; the readers check that before they hand out a tensor."""
         block = BLOCK_FORMATS[self.type]
         return self.elements // block.elements * block.bytes
 
@@ -70,7 +70,7 @@ class Tensor:
 
     Attributes:
         info: name, shape and type.
-        data: [info.bytes] uint8, read-only when memory-mapped.
+        data: [info.bytes] uint8, read-only when memory-mapped; aligned to the size of one value of a float type.
     """
 
     info: TensorInfo

@@ -7,7 +7,11 @@ from enum import StrEnum
 
 
 class TensorType(StrEnum):
-    """Storage type of a tensor. The quantised ones are GGUF's block formats, under their own names."""
+    """Storage type of a tensor, under the name that safetensors or GGUF gives it.
+
+    First the types that we read, then those that are only listed: a weight map may drop such a tensor by name,
+    reading one is an UnsupportedTensorType.
+    """
 
     F64 = "F64"
     F32 = "F32"
@@ -22,13 +26,32 @@ class TensorType(StrEnum):
     Q5_K = "Q5_K"
     Q6_K = "Q6_K"
 
+    BOOL = "BOOL"
+    I8 = "I8"
+    U8 = "U8"
+    I16 = "I16"
+    U16 = "U16"
+    I32 = "I32"
+    U32 = "U32"
+    I64 = "I64"
+    U64 = "U64"
+    C64 = "C64"
+    F8_E4M3 = "F8_E4M3"
+    F8_E5M2 = "F8_E5M2"
+    F8_E8M0 = "F8_E8M0"
+    F8_E4M3FNUZ = "F8_E4M3FNUZ"
+    F8_E5M2FNUZ = "F8_E5M2FNUZ"
+    F6_E2M3 = "F6_E2M3"
+    F6_E3M2 = "F6_E3M2"
+    F4 = "F4"
+
 
 @dataclass(frozen=True, slots=True)
 class BlockFormat:
     """How a storage type lays out its elements along a row.
 
     Attributes:
-        elements: consecutive columns in one block (1 for the float types).
+        elements: consecutive columns in one block (1 for the plain types).
         bytes: size of one block.
     """
 
@@ -49,9 +72,42 @@ BLOCK_FORMATS: dict[TensorType, BlockFormat] = {
     TensorType.Q4_K: BlockFormat(256, 144),
     TensorType.Q5_K: BlockFormat(256, 176),
     TensorType.Q6_K: BlockFormat(256, 210),
+    TensorType.BOOL: BlockFormat(1, 1),
+    TensorType.I8: BlockFormat(1, 1),
+    TensorType.U8: BlockFormat(1, 1),
+    TensorType.I16: BlockFormat(1, 2),
+    TensorType.U16: BlockFormat(1, 2),
+    TensorType.I32: BlockFormat(1, 4),
+    TensorType.U32: BlockFormat(1, 4),
+    TensorType.I64: BlockFormat(1, 8),
+    TensorType.U64: BlockFormat(1, 8),
+    TensorType.C64: BlockFormat(1, 8),
+    TensorType.F8_E4M3: BlockFormat(1, 1),
+    TensorType.F8_E5M2: BlockFormat(1, 1),
+    TensorType.F8_E8M0: BlockFormat(1, 1),
+    TensorType.F8_E4M3FNUZ: BlockFormat(1, 1),
+    TensorType.F8_E5M2FNUZ: BlockFormat(1, 1),
+    TensorType.F6_E2M3: BlockFormat(4, 3),
+    TensorType.F6_E3M2: BlockFormat(4, 3),
+    TensorType.F4: BlockFormat(2, 1),
 }
 
 FLOAT_TYPES = frozenset({TensorType.F64, TensorType.F32, TensorType.F16, TensorType.BF16})
+
+QUANTISED_TYPES = frozenset(
+    {
+        TensorType.Q8_0,
+        TensorType.Q4_0,
+        TensorType.Q4_1,
+        TensorType.Q5_0,
+        TensorType.Q5_1,
+        TensorType.Q4_K,
+        TensorType.Q5_K,
+        TensorType.Q6_K,
+    }
+)
+
+READABLE_TYPES = FLOAT_TYPES | QUANTISED_TYPES
 
 
 class WeightType(StrEnum):

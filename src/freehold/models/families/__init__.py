@@ -1,0 +1,1 @@
+"""One file per family: configuration, weight map, composition of blocks."""

@@ -1,0 +1,58 @@
+"""Which family an architecture's name stands for. Families are imported when they are needed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+
+from freehold.checkpoints.base import Checkpoint, Naming
+from freehold.errors import UnsupportedArchitecture
+from freehold.models.config import ModelConfig
+from freehold.models.decoder import Decoder
+from freehold.models.fields import Fields
+
+# Hugging Face's `architectures` entry -> module and class.
+FAMILIES: Mapping[str, tuple[str, str]] = {
+    "LlamaForCausalLM": ("llama", "Llama"),
+    "MistralForCausalLM": ("mistral", "Mistral"),
+    "Qwen2ForCausalLM": ("qwen2", "Qwen2"),
+}
+
+# GGUF's `general.architecture` -> the name above. GGUF does not tell Mistral from Llama.
+GGUF_ARCHITECTURES: Mapping[str, str] = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+
+
+def family_of(checkpoint: Checkpoint) -> tuple[type[Decoder], ModelConfig]:
+    """The family of a checkpoint, and its configuration in our terms.
+
+    Raises:
+        UnsupportedArchitecture: names the architecture and the nearest one that we know.
+        ConfigError: a value cannot be honoured.
+    """
+    source = checkpoint.path.name
+    if checkpoint.naming is Naming.GGUF:
+        name = str(checkpoint.config.get("general.architecture"))
+        family = family_named(_known(name, GGUF_ARCHITECTURES, source))
+        return family, family.from_gguf(Fields(checkpoint.config, source, prefix=f"{name}."), checkpoint)
+    architectures = checkpoint.config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else architectures
+    family = family_named(_known(str(first), {name: name for name in FAMILIES}, source))
+    return family, family.from_hugging_face(Fields(checkpoint.config, f"{source}/config.json"))
+
+
+def family_named(architecture: str) -> type[Decoder]:
+    """The class registered under Hugging Face's name for an architecture."""
+    module, name = FAMILIES[architecture]
+    family: type[Decoder] = getattr(importlib.import_module(f"freehold.models.families.{module}"), name)
+    return family
+
+
+def _known(name: str, table: Mapping[str, str], source: str) -> str:
+    if name in table:
+        return table[name]
+    nearest = difflib.get_close_matches(name, table, n=1, cutoff=0.4)
+    raise UnsupportedArchitecture(
+        f"{source}: architecture {name!r:.80} is not supported; supported: {', '.join(table)}",
+        hint=f"the nearest one is {nearest[0]}" if nearest else None,
+    )
