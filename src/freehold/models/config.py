@@ -1,4 +1,4 @@
-"""Our own description of a model. Foreign configurations are translated into it once; everything else reads only this."""
+"""Our own description of a model. Foreign configurations are translated into it once; the rest reads only this."""
 
 from __future__ import annotations
 

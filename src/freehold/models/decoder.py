@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from freehold.checkpoints.base import Checkpoint
 from freehold.models.blocks import Attention, Block, GatedMLP, Linear, Module, RMSNorm, Step
@@ -19,11 +19,15 @@ class Decoder(Module):
     """What every family is, and by default a Llama-shaped one. A family overrides `block` and the translations.
 
     Attributes:
+        model_type: Hugging Face's short name for the family.
+        gguf_architecture: GGUF's name for it.
         weights: the family's weight map.
         config: shape of this model.
         ops: the operations it runs on.
     """
 
+    model_type: ClassVar[str]
+    gguf_architecture: ClassVar[str]
     weights: ClassVar[WeightMap]
 
     def __init__(self, config: ModelConfig, ops: Ops):
@@ -39,6 +43,11 @@ class Decoder(Module):
     @classmethod
     def from_hugging_face(cls, fields: Fields) -> ModelConfig:
         """Our configuration from config.json."""
+        raise NotImplementedError
+
+    @classmethod
+    def to_hugging_face(cls, config: ModelConfig) -> dict[str, Any]:
+        """What config.json says of this family beyond the keys that all share; the inverse of `from_hugging_face`."""
         raise NotImplementedError
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.models.blocks import Source
@@ -38,6 +39,12 @@ def load_model(
         if progress is not None:
             progress(done, len(leaves))
     return model
+
+
+def outline(checkpoint: Checkpoint) -> Decoder:
+    """The model that a checkpoint describes, for its names and shapes only: without weights, and without operations."""
+    family, config = family_of(checkpoint)
+    return family(config, cast(Ops, None))
 
 
 def parameter_source(model: Decoder, checkpoint: Checkpoint) -> Source:

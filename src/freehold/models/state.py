@@ -11,9 +11,7 @@ import numpy as np
 from freehold.checkpoints.base import MemoryCheckpoint, Naming
 from freehold.models.blocks import Linear
 from freehold.models.decoder import Decoder
-from freehold.models.loading import parameter_shapes
-from freehold.models.registry import family_of
-from freehold.ops.base import Ops
+from freehold.models.loading import outline, parameter_shapes
 from freehold.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -31,8 +29,7 @@ def initial_checkpoint(config: Mapping[str, Any], seed: int) -> MemoryCheckpoint
     norms are 1 and biases 0.
     """
     empty = MemoryCheckpoint(config, {})
-    family, ours = family_of(empty)
-    model = family(ours, cast(Ops, None))  # only its shapes are asked for
+    model = outline(empty)
     generator = np.random.default_rng(seed)
     contents = {}
     for parameter, shape in parameter_shapes(model).items():
@@ -43,7 +40,7 @@ def initial_checkpoint(config: Mapping[str, Any], seed: int) -> MemoryCheckpoint
             values = np.ones(shape, np.float32)
         else:
             writes_residual = parameter.endswith((".output.weight", ".down.weight"))
-            deviation = INITIAL_DEVIATION / (np.sqrt(2 * ours.layers) if writes_residual else 1.0)
+            deviation = INITIAL_DEVIATION / (np.sqrt(2 * model.config.layers) if writes_residual else 1.0)
             values = (generator.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
         contents[name] = Tensor.from_array(name, values)
     return replace(empty, contents=contents)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from freehold.checkpoints.base import Checkpoint
+from freehold.errors import ConfigError
 from freehold.models.config import ModelConfig
 from freehold.models.decoder import Decoder
 from freehold.models.fields import Fields
@@ -13,6 +16,8 @@ from freehold.models.weights import WeightMap
 class Llama(Decoder):
     """Grouped-query attention, gated MLP, RMSNorm before each; RoPE with Llama 3.1's scaling."""
 
+    model_type = "llama"
+    gguf_architecture = "llama"
     weights = WeightMap(interleaved=("blocks.{i}.attention.qkv.q", "blocks.{i}.attention.qkv.k"))
 
     @classmethod
@@ -27,11 +32,18 @@ class Llama(Decoder):
         )
 
     @classmethod
+    def to_hugging_face(cls, config: ModelConfig) -> dict[str, Any]:
+        if config.qkv_bias != config.output_bias:
+            raise ConfigError("config.json cannot say that only some of Llama's attention projections have biases")
+        return {"attention_bias": config.qkv_bias, "mlp_bias": config.mlp_bias}
+
+    @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:
         return decoder_from_gguf(
             fields,
             checkpoint,
-            "LlamaForCausalLM",
+            # GGUF calls Mistral `llama` too; only Mistral has a window.
+            "MistralForCausalLM" if fields.has("attention.sliding_window") else "LlamaForCausalLM",
             qkv_bias="blk.0.attn_q.bias" in checkpoint.tensors,
             output_bias="blk.0.attn_output.bias" in checkpoint.tensors,
             mlp_bias="blk.0.ffn_up.bias" in checkpoint.tensors,

@@ -1,0 +1,143 @@
+"""Our configuration in the words of others: config.json for Hugging Face, metadata for GGUF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from freehold.errors import ConfigError
+from freehold.models.config import (
+    FrequencyFactors,
+    LinearScaling,
+    Llama3Scaling,
+    ModelConfig,
+    RopeConfig,
+    YarnScaling,
+)
+from freehold.models.registry import family_named
+from freehold.models.rope import Float32Array, rope_frequencies
+from freehold.models.translate import ACTIVATIONS
+
+# Llama 3.1 and 3.2 as released, by the factor that tells them apart.
+RELEASED_LLAMA3 = (Llama3Scaling(8.0, 1.0, 4.0, 8192), Llama3Scaling(32.0, 1.0, 4.0, 8192))
+
+
+def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
+    """The config.json that translates back to this configuration.
+
+    Raises:
+        ConfigError: Hugging Face's format has no words for it.
+    """
+    family = family_named(config.architecture)
+    values: dict[str, Any] = {
+        "architectures": [config.architecture],
+        "model_type": family.model_type,
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.hidden,
+        "intermediate_size": config.intermediate,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.context_length,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope.theta,
+        "rope_scaling": _scaling_words(config.rope),
+        "hidden_act": next(theirs for theirs, ours in ACTIVATIONS.items() if ours == config.activation),
+        "tie_word_embeddings": config.tied_embeddings,
+    }
+    return values | family.to_hugging_face(config)
+
+
+def _scaling_words(rope: RopeConfig) -> dict[str, Any] | None:
+    scaling = _recognised(rope, rope.scaling) if isinstance(rope.scaling, FrequencyFactors) else rope.scaling
+    match scaling:
+        case None:
+            return None
+        case LinearScaling(factor):
+            return {"rope_type": "linear", "factor": factor}
+        case Llama3Scaling():
+            return {
+                "rope_type": "llama3",
+                "factor": scaling.factor,
+                "low_freq_factor": scaling.low_frequency_factor,
+                "high_freq_factor": scaling.high_frequency_factor,
+                "original_max_position_embeddings": scaling.original_context,
+            }
+        case YarnScaling():
+            return {
+                "rope_type": "yarn",
+                "factor": scaling.factor,
+                "original_max_position_embeddings": scaling.original_context,
+                "beta_fast": scaling.beta_fast,
+                "beta_slow": scaling.beta_slow,
+                "attention_factor": scaling.attention_factor,
+            }
+
+
+def _recognised(rope: RopeConfig, found: FrequencyFactors) -> Llama3Scaling:
+    """The released scaling whose factors these are; GGUF keeps only the factors."""
+    for scaling in RELEASED_LLAMA3:
+        factors = frequency_factors(RopeConfig(rope.theta, rope.dimensions, scaling))
+        if np.allclose(factors, found.factors, rtol=1e-5):
+            return scaling
+    raise ConfigError(
+        "config.json cannot hold this model's RoPE frequency factors: they are not those of a released Llama",
+        hint="keep the model in GGUF",
+    )
+
+
+def frequency_factors(rope: RopeConfig) -> Float32Array:
+    """What each unscaled frequency is divided by, [rope.dimensions / 2] float32: GGUF's `rope_freqs.weight`."""
+    plain, _ = rope_frequencies(RopeConfig(rope.theta, rope.dimensions))
+    scaled, _ = rope_frequencies(rope)
+    factors: Float32Array = plain / scaled
+    return factors
+
+
+def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
+    """The GGUF metadata that translates back to this configuration, without the vocabulary.
+
+    Raises:
+        ConfigError: GGUF has no words for it.
+    """
+    architecture = family_named(config.architecture).gguf_architecture
+    windows = set(config.windows)
+    if len(windows) > 1:
+        raise ConfigError(
+            f"GGUF's `{architecture}` cannot say that only some layers have a window ({config.windows})",
+            hint="export to safetensors",
+        )
+    window = windows.pop()
+    scaling: dict[str, Any] = {}
+    match config.rope.scaling:
+        case LinearScaling(factor):
+            scaling = {"rope.scaling.type": "linear", "rope.scaling.factor": factor}
+        case YarnScaling() as yarn:
+            scaling = {
+                "rope.scaling.type": "yarn",
+                "rope.scaling.factor": yarn.factor,
+                "rope.scaling.original_context_length": yarn.original_context,
+            }
+            if (yarn.beta_fast, yarn.beta_slow, yarn.attention_factor) != (32.0, 1.0, None):
+                raise ConfigError("GGUF files for YaRN with other than the published ramp are not written yet")
+    values = {
+        "context_length": config.context_length,
+        "embedding_length": config.hidden,
+        "block_count": config.layers,
+        "feed_forward_length": config.intermediate,
+        "attention.head_count": config.heads,
+        "attention.head_count_kv": config.kv_heads,
+        "attention.key_length": config.head_dim,
+        "attention.value_length": config.head_dim,
+        "attention.layer_norm_rms_epsilon": config.norm_epsilon,
+        "rope.dimension_count": config.rope.dimensions,
+        "rope.freq_base": config.rope.theta,
+        "vocab_size": config.vocabulary,
+    }
+    if window is not None:
+        values["attention.sliding_window"] = window
+    return {"general.architecture": architecture, "general.name": name} | {
+        f"{architecture}.{key}": value for key, value in (values | scaling).items()
+    }

@@ -1,0 +1,181 @@
+"""Configurations: released ones translate to the published sizes; what cannot be honoured is refused by key and value."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from typing import Any
+
+import pytest
+
+from freehold.checkpoints.base import MemoryCheckpoint, Naming
+from freehold.errors import ConfigError, UnsupportedArchitecture
+from freehold.models import ModelConfig, family_of
+from freehold.models.config import Llama3Scaling
+from freehold.models.describe import to_gguf, to_hugging_face
+from freehold.models.loading import outline, parameter_shapes
+from freehold.models.weights import match_tensors
+from freehold.tensors import Tensor, TensorInfo, TensorType
+from tests.support.assets import asset
+from tests.support.tiny import CONFIGURATIONS
+
+# Parameters as published in the model cards, in billions.
+PUBLISHED = {
+    "meta-llama--Llama-3.3-70B-Instruct_config.json": 70.55,
+    "meta-llama--Meta-Llama-3.1-8B_config.json": 8.03,
+    "meta-llama--Meta-Llama-3.1-405B_config.json": 405.85,
+    "mistralai--Mistral-7B-v0.3_config.json": 7.25,
+    "mistralai--Mistral-Small-24B-Instruct-2501/config.json": 23.57,
+    "Qwen--Qwen2.5-7B-Instruct_config.json": 7.62,
+    "Qwen--Qwen2.5-32B-Instruct_config.json": 32.76,
+    "Qwen--Qwen2.5-3B_config.json": 3.09,
+}
+
+VALID: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+}
+
+
+def translate(values: dict[str, Any]) -> ModelConfig:
+    return family_of(MemoryCheckpoint(values, {}))[1]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_released_configurations_have_the_published_number_of_parameters(name: str) -> None:
+    values = json.loads(asset(f"configs/{name}").read_text())
+    model = outline(MemoryCheckpoint(values, {}))
+    parameters = sum(prod(shape) for shape in parameter_shapes(model).values())
+    assert round(parameters / 1e9, 2) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("folder", ["Reflection-Llama-3.1-70B", "mistralai--Mistral-Small-24B-Instruct-2501"])
+def test_weight_maps_cover_the_tensor_names_of_released_models(folder: str) -> None:
+    values = json.loads(asset(f"configs/{folder}/config.json").read_text())
+    released = json.loads(asset(f"configs/{folder}/model.safetensors.index.json").read_text())["weight_map"]
+    model = outline(MemoryCheckpoint(values, {}))
+    shapes = parameter_shapes(model)
+    ours = {model.weights.foreign(parameter, Naming.HUGGING_FACE): parameter for parameter in shapes}
+    assert set(ours) == set(released)
+
+
+def test_weight_maps_cover_the_tensor_names_of_a_released_gguf() -> None:
+    expected = json.loads(asset("configs/ollama-convert-expected/Qwen2.5-0.5B-Instruct.json").read_text())
+    released = {name for name in expected if name.endswith((".weight", ".bias"))}
+    values = {**VALID, "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 24, "tie_word_embeddings": True}
+    model = outline(MemoryCheckpoint(values, {}))
+    assert {model.weights.foreign(name, Naming.GGUF) for name in parameter_shapes(model)} == released
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_describing_a_configuration_to_hugging_face_and_reading_it_back_changes_nothing(name: str) -> None:
+    config = translate(CONFIGURATIONS[name].to_dict())
+    assert translate(json.loads(json.dumps(to_hugging_face(config)))) == config
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-linear-rope", "llama-head-dim", "mistral-window", "qwen2-yarn"])
+def test_describing_a_configuration_to_gguf_and_reading_it_back_changes_nothing(name: str) -> None:
+    config = translate(CONFIGURATIONS[name].to_dict())
+    shapes = {"token_embd.weight": (config.vocabulary, config.hidden)}
+    if not config.tied_embeddings:
+        shapes["output.weight"] = (config.vocabulary, config.hidden)
+    described = _Described(to_gguf(config, "test"), shapes)
+    assert family_of(described)[1] == config
+
+
+class _Described(MemoryCheckpoint):
+    """A checkpoint of which only the metadata and the shapes are looked at."""
+
+    def __init__(self, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]):
+        super().__init__(config, {}, naming=Naming.GGUF)
+        object.__setattr__(self, "shapes", shapes)
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        shapes: dict[str, tuple[int, ...]] = object.__getattribute__(self, "shapes")
+        return {name: TensorInfo(name, shape, TensorType.F32) for name, shape in shapes.items()}
+
+
+def test_newer_and_older_spellings_of_rope_mean_the_same() -> None:
+    scaling = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    older = translate(VALID | {"rope_theta": 500000.0, "rope_scaling": scaling})
+    newer = translate(VALID | {"rope_parameters": scaling | {"rope_theta": 500000.0}})
+    assert older == newer
+    assert older.rope.scaling == Llama3Scaling(8.0, 1.0, 4.0, 8192)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hidden_size", 0),
+        ("hidden_size", -64),
+        ("hidden_size", 2**31),
+        ("hidden_size", 64.0),
+        ("hidden_size", "64"),
+        ("hidden_size", True),
+        ("num_hidden_layers", 2**31 - 1),
+        ("num_attention_heads", 3),
+        ("rms_norm_eps", float("nan")),
+        ("rms_norm_eps", 0),
+        ("rope_theta", float("inf")),
+        ("hidden_act", "relu"),
+        ("tie_word_embeddings", "yes"),
+        ("rope_scaling", "linear"),
+        ("rope_scaling", {"rope_type": "dynamic", "factor": 2.0}),
+        ("rope_scaling", {"rope_type": "linear", "factor": -1.0}),
+        ("auto_map", {"AutoModelForCausalLM": "modeling.Model"}),
+        ("quantization_config", {"quant_method": "gptq"}),
+        ("head_dim", 15),
+    ],
+)
+def test_values_that_cannot_be_honoured_are_refused(key: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        translate(VALID | {key: value})
+    assert key in caught.value.message or key in ("num_attention_heads", "head_dim")
+
+
+def test_an_absent_value_is_named() -> None:
+    values = dict(VALID)
+    del values["hidden_size"]
+    with pytest.raises(ConfigError, match="`hidden_size` is absent"):
+        translate(values)
+
+
+def test_an_unknown_architecture_is_named_with_the_nearest_known_one() -> None:
+    with pytest.raises(UnsupportedArchitecture, match="LlamaForCausalLm") as caught:
+        translate(VALID | {"architectures": ["LlamaForCausalLm"]})
+    assert caught.value.hint == "the nearest one is LlamaForCausalLM"
+
+
+@pytest.mark.parametrize("architectures", [None, [], ["LlamaForCausalLM", "MistralForCausalLM"], "x" * 10_000, 3])
+def test_malformed_architectures_are_refused(architectures: object) -> None:
+    with pytest.raises(UnsupportedArchitecture) as caught:
+        translate(VALID | {"architectures": architectures})
+    assert len(caught.value.message) < 500
+
+
+def test_tied_models_may_carry_a_copy_of_the_embedding() -> None:
+    values = VALID | {"tie_word_embeddings": True}
+    model = outline(MemoryCheckpoint(values, {}))
+    shapes = parameter_shapes(model)
+    tensors = {
+        name: TensorInfo(name, shape, TensorType.F32)
+        for name, shape in (
+            (model.weights.foreign(parameter, Naming.HUGGING_FACE), shape) for parameter, shape in shapes.items()
+        )
+    }
+    tensors["lm_head.weight"] = TensorInfo("lm_head.weight", (96, 64), TensorType.F32)
+    contents = {name: Tensor(info, None) for name, info in tensors.items()}  # type: ignore[arg-type]
+    assert len(match_tensors(model.weights, shapes, MemoryCheckpoint(values, contents), tied=True)) == len(shapes)
