@@ -1,4 +1,4 @@
-"""Configurations: released ones translate to the published sizes; what cannot be honoured is refused by key and value."""
+"""Released configurations translate to the published sizes; what cannot be honoured is refused by key and value."""
 
 from __future__ import annotations
 

@@ -76,9 +76,9 @@ def test_decoding_step_by_step_on_torch_is_close_to_the_full_forward(name: str) 
 
 
 # The native products also round the activations to 8 bits, 127 levels to the largest of 32: a relative error of about
-# 1 / (127 * sqrt(12)) * 2 = 0.5 % per product, for normal values. Weights at 8 bits add as much again; weights at 4 bits
-# have 16 levels, 16 times the error, about 8 %. Each of the 2 layers has four products in sequence, and errors add in
-# squares: sqrt(9) * 0.7 % = 2 % and sqrt(9) * 8 % = 24 % of the typical logit.
+# 1 / (127 * sqrt(12)) * 2 = 0.5 % per product, for normal values. Weights at 8 bits add as much again; weights at 4
+# bits have 16 levels, 16 times the error, about 8 %. Each of the 2 layers has four products in sequence, and errors
+# add in squares: sqrt(9) * 0.7 % = 2 % and sqrt(9) * 8 % = 24 % of the typical logit.
 BOUNDS = {WeightType.Q8: 0.03, WeightType.Q4: 0.3}
 
 

@@ -110,9 +110,8 @@ def tensors(header: Header, values: Float32Array) -> dict[str, Float32Array]:
     result = {"model.embed_tokens.weight": parts["embed"], "model.norm.weight": parts["norm"]}
     for name, foreign in LAYER_NAMES.items():
         for layer, tensor in enumerate(parts[name]):
-            if name in ("wq", "wk"):
-                tensor = _halves_from_pairs(tensor, header.head_dim)
-            result[f"model.layers.{layer}.{foreign}.weight"] = np.ascontiguousarray(tensor)
+            ours = _halves_from_pairs(tensor, header.head_dim) if name in ("wq", "wk") else tensor
+            result[f"model.layers.{layer}.{foreign}.weight"] = np.ascontiguousarray(ours)
     return result
 
 
@@ -123,7 +122,7 @@ def _halves_from_pairs(tensor: Float32Array, head_dim: int) -> Float32Array:
 
 
 def sentencepiece_model(data: bytes) -> bytes:
-    """A llama2.c vocabulary (score, length, bytes; three special and 256 byte tokens first) as a SentencePiece model."""
+    """A llama2.c vocabulary (score, length, bytes; 3 special and 256 byte tokens first) as a SentencePiece model."""
     pieces = []
     position = 4
     while position < len(data):
