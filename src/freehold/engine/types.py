@@ -43,7 +43,7 @@ class StopOptions:
     """When generation ends.
 
     Attributes:
-        max_tokens: at most this many tokens; None up to the end of the context.
+        max_tokens: at most this many tokens; None, or more than fit, up to the end of the context.
         strings: generation ends before the earliest of these; none of it is returned.
         token_ids: end after any of these, besides the model's own end-of-sequence ids; their text is not returned.
         ignore_eos: go on past the model's own end-of-sequence ids.
@@ -61,11 +61,14 @@ class GenerationRequest:
 
     Attributes:
         prompt: token ids, at least one.
+        cache_salt: only requests with an equal salt share cached prefixes, so that tenants who must not learn of each
+            other's prompts from response times get one each.
     """
 
     prompt: tuple[int, ...]
     sampling: SamplingOptions = SamplingOptions()
     stop: StopOptions = StopOptions()
+    cache_salt: str = ""
 
 
 class FinishReason(StrEnum):

@@ -1,0 +1,329 @@
+"""The Python API: load a model, generate, chat, and look at its logits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypedDict, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from freehold.checkpoints import open_checkpoint
+from freehold.checkpoints.base import Checkpoint, Naming
+from freehold.engine.engine import Engine
+from freehold.engine.observer import Observer
+from freehold.engine.stopping import Detokeniser
+from freehold.engine.types import EngineOptions, SamplingOptions
+from freehold.engine.validation import Limits, check_sequence
+from freehold.errors import ConfigError, EngineStopped, TemplateError, TokenizerError
+from freehold.generation import GenerationOptions, texts, to_request
+from freehold.models import Decoder, ModelConfig, load_model
+from freehold.models.loading import Progress
+from freehold.ops import create_ops
+from freehold.ops.base import Array, LayerCache
+from freehold.ops.batch import Batch
+from freehold.recommended import recommended_sampling
+from freehold.store import resolve
+from freehold.tensors import TensorType, WeightType
+from freehold.text import ChatTemplate, Text, Tokenizer, load_text, text_from_gguf
+
+# Tokens whose logits are computed together: enough to keep the kernels busy, few enough to bound the memory.
+LOGITS_TOKENS = 1024
+
+
+class EngineKeywords(TypedDict, total=False):
+    """Keyword arguments of `load` that go to the engine; see `EngineOptions`."""
+
+    block_size: int
+    cache_tokens: int | None
+    max_sequences: int
+    prefill_chunk: int
+    prefix_cache: bool
+    max_waiting: int
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    backend: str = "native",
+    dtype: str | None = None,
+    context_length: int | None = None,
+    observer: Observer | None = None,
+    progress: Progress | None = None,
+    **engine_options: Unpack[EngineKeywords],
+) -> Model:
+    """Load a model.
+
+    Args:
+        name_or_path: the name of a bundled or pulled model, a Hugging Face folder, or a .gguf file.
+        backend: "native" (CPU) or "torch" (CUDA where there is one, else CPU).
+        dtype: "q4", "q8", "f16" or "f32": what to hold the linear weights in; None keeps what is stored.
+        context_length: most tokens of a sequence; None takes the model's own.
+        observer: told of every request's timings.
+        progress: called with how many weights are loaded, and of how many.
+        engine_options: see `EngineOptions`.
+
+    Raises:
+        FreeholdError: of the kind that says what is wrong; see `freehold.errors`.
+    """
+    weight_type = _weight_type(dtype)
+    path = resolve(str(name_or_path))
+    checkpoint = open_checkpoint(path)
+    ops = create_ops(backend, exact=_is_exact(checkpoint, weight_type))
+    return Model(
+        path.name if isinstance(name_or_path, Path) else name_or_path,
+        load_model(checkpoint, ops, weight_type, progress),
+        text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
+        recommended=recommended_sampling(checkpoint),
+        options=EngineOptions(context_length=context_length, **engine_options),
+        observer=observer,
+    )
+
+
+class Model:
+    """A loaded model. Safe to share between threads; close it, or use it in a `with` block, to stop its engine.
+
+    Attributes:
+        name: what it was loaded as.
+        decoder: the model itself.
+        text: its tokenizer and chat template; None where it came without tokenizer files.
+        recommended: how its makers recommend to sample (generation_config.json or GGUF metadata). `generate` and `chat`
+            follow it in what the caller leaves open.
+        options: limits of its engine.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        decoder: Decoder,
+        text: Text | None,
+        *,
+        recommended: SamplingOptions | None = None,
+        options: EngineOptions | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self.decoder = decoder
+        self.text = text
+        self.recommended = recommended or SamplingOptions()
+        self.options = options or EngineOptions()
+        self._observer = observer
+        self._model = _Serial(decoder)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._closed = False
+
+    @property
+    def config(self) -> ModelConfig:
+        """Shape of the model."""
+        return self.decoder.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to token ids and back.
+
+        Raises:
+            TokenizerError: the model came without tokenizer files.
+        """
+        if self.text is None:
+            raise TokenizerError(
+                f"model {self.name!r} came without tokenizer files, so it cannot read or write text",
+                hint="put tokenizer.json (or tokenizer.model) beside its weights; logits() works on token ids",
+            )
+        return self.text.tokenizer
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The chat template.
+
+        Raises:
+            TokenizerError: the model came without tokenizer files.
+            TemplateError: the model came without a chat template.
+        """
+        template = self.text.template if self.text is not None and self.tokenizer else None
+        if template is None:
+            raise TemplateError(
+                f"model {self.name!r} came without a chat template",
+                hint="use generate() with a plain prompt, or add chat_template.jinja beside its weights",
+            )
+        return template
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs this model, started when it is first asked for.
+
+        Raises:
+            EngineStopped: the model is closed.
+            InvalidRequest: an engine option is out of range.
+        """
+        with self._lock:
+            if self._closed:
+                raise EngineStopped(f"model {self.name!r} is closed")
+            if self._engine is None:
+                self._engine = Engine(
+                    self._model,
+                    options=self.options,
+                    detokeniser=None if self.text is None else self._continue_text,
+                    end_ids=() if self.text is None else self.text.tokenizer.eos_ids,
+                    observer=self._observer,
+                )
+            return self._engine
+
+    @overload
+    def generate(
+        self, prompt: str | Sequence[int], *, stream: Literal[False] = False, **options: Unpack[GenerationOptions]
+    ) -> str: ...
+    @overload
+    def generate(
+        self, prompt: str | Sequence[int], *, stream: Literal[True], **options: Unpack[GenerationOptions]
+    ) -> Iterator[str]: ...
+    def generate(
+        self, prompt: str | Sequence[int], *, stream: bool = False, **options: Unpack[GenerationOptions]
+    ) -> str | Iterator[str]:
+        """Continue a text.
+
+        Args:
+            prompt: text, or token ids that are taken as they are.
+            stream: return an iterator over pieces of the text as they become certain; closing it cancels.
+            options: see `GenerationOptions`.
+
+        Returns:
+            The continuation, without the prompt.
+
+        Raises:
+            InvalidRequest: an option that cannot be honoured, or a prompt that does not fit (ContextExceeded).
+            TokenizerError: the model came without tokenizer files.
+        """
+        tokenizer = self.tokenizer
+        ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        return self._run(ids, stream, options)
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        stream: Literal[False] = False,
+        **options: Unpack[GenerationOptions],
+    ) -> str: ...
+    @overload
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **options: Unpack[GenerationOptions]
+    ) -> Iterator[str]: ...
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **options: Unpack[GenerationOptions]
+    ) -> str | Iterator[str]:
+        """Answer a conversation.
+
+        Args:
+            messages: each with "role" and "content", as the model's template takes them.
+            stream, options: as for `generate`.
+
+        Returns:
+            The assistant's answer.
+
+        Raises:
+            TemplateError: the model has no chat template, or it rejects the messages.
+            InvalidRequest, TokenizerError: as for `generate`.
+        """
+        prompt = self.template.render(messages)
+        return self._run(self.tokenizer.encode(prompt, add_special=False), stream, options)
+
+    def close(self) -> None:
+        """Cancel what is running and stop the engine. A second call does nothing."""
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> list[npt.NDArray[np.float32]]:
+        """Logits of every position of whole sequences.
+
+        Args:
+            sequences: token ids, each sequence at least one and at most context_length of them.
+
+        Returns:
+            For each sequence [tokens, vocabulary]; row i scores the token after position i.
+
+        Raises:
+            InvalidRequest: an empty sequence, or an id that is no token.
+            ContextExceeded: a sequence is longer than the model's context.
+        """
+        limits = Limits(self.config.vocabulary, self.config.context_length, has_text=False)
+        for sequence in sequences:
+            check_sequence(sequence, limits)
+        results: list[npt.NDArray[np.float32]] = []
+        for group in _groups(sequences, LOGITS_TOKENS):
+            batch = Batch.whole(group)
+            rows = self.decoder.ops.to_numpy(self._model.forward(batch, None))
+            results.extend(np.split(rows, batch.offsets[1:-1]))
+        return results
+
+    def _run(self, prompt: list[int], stream: bool, options: GenerationOptions) -> str | Iterator[str]:
+        pieces = texts(self.engine.stream(to_request(prompt, options, self.recommended)))
+        return pieces if stream else "".join(pieces)
+
+    def _continue_text(self, prompt: Sequence[int]) -> Detokeniser:
+        """After a control token, such as the one that ends a chat template, a new text begins."""
+        return self.tokenizer.detokeniser(continues=prompt[-1] not in self.tokenizer.special_tokens.values())
+
+
+class _Serial:
+    """A model whose forward passes never overlap: the engine's thread and callers of `logits` take turns."""
+
+    def __init__(self, model: Decoder) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+        self.config = model.config
+        self.ops = model.ops
+
+    def forward(self, batch: Batch, caches: Sequence[LayerCache] | None) -> Array:
+        with self._lock:
+            return self._model.forward(batch, caches)
+
+    def create_cache(self, blocks: int, block_size: int) -> list[LayerCache]:
+        return self._model.create_cache(blocks, block_size)
+
+    def cache_bytes_per_token(self) -> int:
+        return self._model.cache_bytes_per_token()
+
+
+def _groups(sequences: Sequence[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
+    """Neighbouring sequences together as long as they have at most `most` tokens; a longer one is by itself."""
+    group: list[Sequence[int]] = []
+    tokens = 0
+    for sequence in sequences:
+        if group and tokens + len(sequence) > most:
+            yield group
+            group, tokens = [], 0
+        group.append(sequence)
+        tokens += len(sequence)
+    if group:
+        yield group
+
+
+def _weight_type(dtype: str | None) -> WeightType | None:
+    if dtype is None:
+        return None
+    if dtype not in list(WeightType):
+        raise ConfigError(f"dtype is {dtype!r}; known: {', '.join(WeightType)}")
+    return WeightType(dtype)
+
+
+def _is_exact(checkpoint: Checkpoint, dtype: WeightType | None) -> bool:
+    """Whether the model is to be held in float32: because that was asked for, or because it is stored so."""
+    if dtype is not None:
+        return dtype is WeightType.F32
+    return all(info.type is TensorType.F32 for info in checkpoint.tensors.values())

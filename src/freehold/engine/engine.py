@@ -1,0 +1,225 @@
+"""The engine: one thread that computes, and safe doors to it for all others."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Collection
+from collections.abc import Sequence as TokenIds
+from dataclasses import replace
+from itertools import count
+from queue import SimpleQueue
+
+from freehold.engine.admission import Admission, Permit
+from freehold.engine.job import Job, Sink
+from freehold.engine.memory import available_bytes, choose_cache_tokens
+from freehold.engine.model import LanguageModel
+from freehold.engine.observer import EngineStats, Observer
+from freehold.engine.runner import Runner
+from freehold.engine.sampler import Sampler
+from freehold.engine.scheduler import Scheduler
+from freehold.engine.sequence import Sequence
+from freehold.engine.stopping import Continuation, Detokeniser, NoText
+from freehold.engine.stream import OutputStream
+from freehold.engine.types import EngineOptions, GenerationRequest, Output
+from freehold.engine.validation import SEED_BITS, Limits, validate_options, validate_request
+from freehold.engine.worker import Worker
+from freehold.errors import EngineStopped
+
+logger = logging.getLogger(__name__)
+
+
+class Ticket:
+    """A submitted request."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+
+    def cancel(self) -> None:
+        """End the request before the next step; its last output says CANCELLED. Does nothing once it has ended."""
+        self._cancel()
+
+
+class Engine:
+    """Computes many sequences together on a thread of its own. Every method may be called from any thread.
+
+    Args:
+        model: what computes. Only the engine's thread calls `forward`.
+        sampler: draws tokens from logits.
+        options: limits; None takes the defaults.
+        detokeniser: makes one for what follows a prompt of the given ids; None for a model without a tokenizer, whose
+            outputs then have no text.
+        end_ids: the model's own end-of-sequence ids.
+        observer: told of the times of single requests.
+
+    Attributes:
+        options: its limits.
+        context_length: most tokens of a sequence, prompt and output together: that of the options or else the model's,
+            and never more than the cache holds.
+        admission: hands out the permits, one for each sequence.
+
+    Raises:
+        InvalidRequest: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        sampler: Sampler,
+        options: EngineOptions | None = None,
+        detokeniser: Callable[[TokenIds[int]], Detokeniser] | None = None,
+        end_ids: Collection[int] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        options = options or EngineOptions()
+        validate_options(options, model.config.context_length)
+        wanted = options.context_length or model.config.context_length
+        blocks = _cache_blocks(model, options, wanted)
+        self.options = options
+        self.context_length = min(wanted, blocks * options.block_size)
+        if self.context_length < wanted:
+            logger.warning("the cache holds %d tokens, so the context is %d", self.context_length, self.context_length)
+        self.admission = Admission(options.max_sequences + options.max_waiting)
+        self._limits = Limits(model.config.vocabulary, self.context_length, detokeniser is not None)
+        self._detokeniser = detokeniser or (lambda prompt: NoText())
+        self._end_ids = frozenset(end_ids)
+        self._observer = observer or Observer()
+        self._worker = Worker(
+            Scheduler(
+                blocks=blocks,
+                block_size=options.block_size,
+                max_sequences=options.max_sequences,
+                prefill_chunk=options.prefill_chunk,
+                prefix_cache=options.prefix_cache,
+            ),
+            Runner(model, sampler, blocks=blocks, block_size=options.block_size),
+        )
+        self._numbers = count()
+        self._wake = threading.Condition()  # guards the three below
+        self._arrivals: list[Job] = []
+        self._cancelled: list[Job] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name="freehold-engine", daemon=True)
+        self._thread.start()
+        # A daemon thread inside native code must not outlive the interpreter.
+        atexit.register(self.close)
+
+    def submit(self, request: GenerationRequest, sink: Sink, permit: Permit | None = None) -> Ticket:
+        """Queue a request.
+
+        Args:
+            sink: called on the engine's thread with each output, the last of which has a finish_reason. It must return
+                at once; if it raises, the request is cancelled.
+            permit: one that was taken from `admission` before; None takes one now.
+
+        Raises:
+            Overloaded: no permit is left.
+            InvalidRequest: a field cannot be honoured.
+            ContextExceeded: the prompt does not fit.
+            EngineStopped: the engine has stopped.
+        """
+        granted = permit or self.admission.try_acquire()
+        granted.take()
+        try:
+            job = self._accept(request, sink)
+        except BaseException:
+            granted.give_back()
+            if permit is None:
+                granted.release()
+            raise
+        return Ticket(lambda: self._cancel(job))
+
+    def stream(self, request: GenerationRequest, permit: Permit | None = None) -> OutputStream:
+        """Submit a request and iterate over its outputs; raises as `submit` does, here and not on iteration."""
+        outputs: SimpleQueue[Output] = SimpleQueue()
+        return OutputStream(outputs, self.submit(request, outputs.put, permit))
+
+    def stats(self) -> EngineStats:
+        """The state after the latest step."""
+        with self._wake:
+            stats, arrivals = self._worker.stats, len(self._arrivals)
+        return replace(stats, waiting=stats.waiting + arrivals)
+
+    def drain(self, timeout: float) -> bool:
+        """Refuse new work and wait until what was admitted has finished.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether everything finished in time. `close` cancels the rest.
+        """
+        self.admission.close()
+        return self.admission.wait_until_empty(timeout)
+
+    def close(self) -> None:
+        """Cancel what is left and stop the thread. A second call does nothing."""
+        atexit.unregister(self.close)
+        self.admission.close()
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _accept(self, request: GenerationRequest, sink: Sink) -> Job:
+        validate_request(request, self._limits)
+        length, most = len(request.prompt), request.stop.max_tokens
+        limit = self.context_length if most is None else min(length + most, self.context_length)
+        seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(SEED_BITS)
+        continuation = Continuation(request.stop, self._end_ids, limit - length, self._detokeniser(request.prompt))
+        with self._wake:
+            if self._stopping:
+                raise EngineStopped("the engine has stopped")
+            sequence = Sequence(
+                number=next(self._numbers),
+                tokens=list(request.prompt),
+                prompt_length=length,
+                limit=limit,
+                sampling=replace(request.sampling, seed=seed),
+                salt=request.cache_salt,
+            )
+            job = Job(sequence, continuation, sink, self.admission, self._observer)
+            self._arrivals.append(job)
+            self._wake.notify()
+        return job
+
+    def _cancel(self, job: Job) -> None:
+        with self._wake:
+            self._cancelled.append(job)
+            self._wake.notify()
+
+    def _loop(self) -> None:
+        while self._collect():
+            self._worker.advance()
+        self._worker.cancel_all()
+
+    def _collect(self) -> bool:
+        """Take over what came in, sleeping while there is nothing to do; False when it is time to stop."""
+        with self._wake:
+            while not (self._arrivals or self._cancelled or self._stopping or self._worker.busy):
+                self._wake.wait()
+            arrivals, self._arrivals = self._arrivals, []
+            cancelled, self._cancelled = self._cancelled, []
+            stopping = self._stopping
+        for job in arrivals:
+            self._worker.add(job)
+        for job in cancelled:
+            self._worker.cancel(job)
+        return not stopping
+
+
+def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: int) -> int:
+    tokens = options.cache_tokens
+    if tokens is None:
+        tokens = choose_cache_tokens(
+            context_length=context_length,
+            max_sequences=options.max_sequences,
+            block_size=options.block_size,
+            bytes_per_token=model.cache_bytes_per_token(),
+            available_bytes=available_bytes(),
+        )
+    return tokens // options.block_size

@@ -1,0 +1,39 @@
+"""The little that the engine needs to know of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from freehold.ops.base import Array, LayerCache
+from freehold.ops.batch import Batch
+
+
+class ModelLimits(Protocol):
+    """What requests are checked against: the number of token ids, and the positions the model was made for."""
+
+    @property
+    def vocabulary(self) -> int: ...
+    @property
+    def context_length(self) -> int: ...
+
+
+class ArrayReader(Protocol):
+    """Brings a backend's array into this process's memory."""
+
+    def to_numpy(self, x: Array) -> npt.NDArray[np.float32]: ...
+
+
+class LanguageModel(Protocol):
+    """A model as the engine sees it; `freehold.models.Decoder` is one. See there for the meaning of each method."""
+
+    @property
+    def config(self) -> ModelLimits: ...
+    @property
+    def ops(self) -> ArrayReader: ...
+    def forward(self, batch: Batch, caches: Sequence[LayerCache] | None) -> Array: ...
+    def create_cache(self, blocks: int, block_size: int) -> list[LayerCache]: ...
+    def cache_bytes_per_token(self) -> int: ...

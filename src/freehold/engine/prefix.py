@@ -1,0 +1,83 @@
+"""Blocks found again by what they hold: the prefix tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from freehold.engine.blocks import BlockPool
+
+# A block is known by the block before it (or, for the first, by the salt) and by its own token ids. Following these
+# edges spells out every token id from position 0, so that two different prefixes can never be taken for each other.
+Parent: TypeAlias = int | str
+Edge: TypeAlias = tuple[Parent, tuple[int, ...]]
+
+
+class PrefixTree:
+    """Full blocks of token ids, each below the block that comes before it.
+
+    Holding a block means holding all those before it, and sequences let go of their last blocks first. So a block
+    never idles for longer than those below it, and the pool forgets leaves before what they hang from.
+
+    Args:
+        pool: where the blocks live.
+        block_size: positions per block.
+    """
+
+    def __init__(self, pool: BlockPool, block_size: int) -> None:
+        self._pool = pool
+        self._block_size = block_size
+        self._blocks: dict[Edge, int] = {}
+        self._edges: dict[int, Edge] = {}
+        pool.on_forget(self._forget)
+
+    def match(self, tokens: Sequence[int], salt: str) -> list[int]:
+        """Known blocks that hold the beginning of `tokens`, without the last token, which is always computed anew."""
+        size = self._block_size
+        found: list[int] = []
+        parent: Parent = salt
+        for start in range(0, len(tokens) - size, size):
+            block = self._blocks.get((parent, tuple(tokens[start : start + size])))
+            if block is None:
+                break
+            found.append(block)
+            parent = block
+        return found
+
+    def insert(self, parent: Parent, tokens: Sequence[int], block: int) -> int:
+        """Make a computed block known.
+
+        Args:
+            parent: the block before it, which the caller holds; for the first block the salt.
+            tokens: its block_size token ids.
+            block: the block, which the caller holds.
+
+        Returns:
+            The block to go on with: `block`, or one with the same contents that was known already. In that case the
+            caller now holds that one and no longer holds `block`.
+        """
+        edge = (parent, tuple(tokens))
+        known = self._blocks.get(edge)
+        if known is not None:
+            self._pool.hold(known)
+            self._pool.release(block)
+            return known
+        self._blocks[edge] = block
+        self._edges[block] = edge
+        self._pool.keep(block)
+        return block
+
+    def check(self) -> None:
+        """Verify that every edge starts at a salt or a known block.
+
+        Raises:
+            AssertionError: naming the edge that does not.
+        """
+        for edge, block in self._blocks.items():
+            assert self._edges[block] == edge, f"block {block} is known under two edges"
+            parent = edge[0]
+            assert isinstance(parent, str) or parent in self._edges, f"block {block} hangs from forgotten {parent}"
+        assert len(self._edges) == len(self._blocks)
+
+    def _forget(self, block: int) -> None:
+        del self._blocks[self._edges.pop(block)]

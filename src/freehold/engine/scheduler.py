@@ -1,0 +1,177 @@
+"""Decides who runs. Plain Python over counts and block numbers: no arrays, no threads, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence as Listing
+
+from freehold.engine.blocks import BlockPool
+from freehold.engine.prefix import Parent, PrefixTree
+from freehold.engine.sequence import Sequence, Step, Work
+from freehold.errors import ContextExceeded
+
+
+class Scheduler:
+    """A queue of waiting sequences and a list of running ones, both oldest first.
+
+    Every running sequence that decodes gets its one token in each step; prompts share `prefill_chunk` tokens a step,
+    the oldest first. A sequence is admitted when there are blocks for all its tokens so far. When a decoding one needs
+    a block and none is left, the youngest gives all of its blocks back and returns to the head of the queue; what it
+    generated is kept and computed again later. The oldest therefore always advances, and everyone finishes.
+
+    Args:
+        blocks: cache blocks there are.
+        block_size: positions per block.
+        max_sequences: most sequences running.
+        prefill_chunk: most prompt tokens computed in one step.
+        prefix_cache: whether computed blocks are found again by later sequences.
+    """
+
+    def __init__(
+        self, *, blocks: int, block_size: int, max_sequences: int, prefill_chunk: int, prefix_cache: bool
+    ) -> None:
+        self.pool = BlockPool(blocks)
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.preemptions = 0
+        self._block_size = block_size
+        self._max_sequences = max_sequences
+        self._prefill_chunk = prefill_chunk
+        self._tree = PrefixTree(self.pool, block_size) if prefix_cache else None
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence; its number must be above those of all before it.
+
+        Raises:
+            ContextExceeded: it would not fit even if it were alone.
+        """
+        capacity = self.pool.count * self._block_size
+        if sequence.limit > capacity:
+            raise ContextExceeded(
+                f"prompt and output together may reach {sequence.limit} tokens; the cache holds {capacity}",
+                hint="lower max_tokens, or raise cache_tokens",
+            )
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence, wherever it is, and take its blocks back at once."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._release(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+
+    def schedule(self) -> Step:
+        """Decide on the next step and get the blocks for it. Empty only if there is no sequence at all."""
+        work: list[Work] = []
+        budget = self._prefill_chunk
+        preemptions = self.preemptions
+        # A sequence that is pre-empted leaves at the end of the list, where this has not come yet.
+        for sequence in self.running:
+            if not self._make_room(sequence):
+                break
+            count = self._share(sequence, budget)
+            budget -= _cost(sequence, count)
+            if count:
+                work.append(Work(sequence, count))
+        while self.waiting and budget > 0 and preemptions == self.preemptions and self._admit(self.waiting[0]):
+            sequence = self.waiting.popleft()
+            self.running.append(sequence)
+            count = self._share(sequence, budget)
+            budget -= _cost(sequence, count)
+            work.append(Work(sequence, count))
+        return Step(tuple(work))
+
+    def commit(self, step: Step, drawn: Listing[int]) -> None:
+        """Take note of a step's results.
+
+        Args:
+            drawn: the new token of each piece of work that draws one, in the step's order.
+        """
+        tokens = iter(drawn)
+        for work in step.work:
+            sequence, draws = work.sequence, work.draws
+            sequence.computed += work.count
+            self._register(sequence)
+            if draws:
+                sequence.tokens.append(next(tokens))
+
+    def check(self) -> None:
+        """Verify that no block is lost or has two owners, and that both lists are in order.
+
+        Raises:
+            AssertionError: naming what is wrong.
+        """
+        self.pool.check(block for sequence in self.running for block in sequence.blocks)
+        if self._tree is not None:
+            self._tree.check()
+        numbers = [sequence.number for sequence in (*self.running, *self.waiting)]
+        assert numbers == sorted(set(numbers)), f"out of order: {numbers}"
+        assert all(not sequence.blocks for sequence in self.waiting), "a waiting sequence holds blocks"
+
+    def _share(self, sequence: Sequence, budget: int) -> int:
+        """How many of its tokens a sequence may compute. A single one is free, so decoding never waits for prompts."""
+        return 1 if sequence.remaining == 1 else min(sequence.remaining, budget)
+
+    def _admit(self, sequence: Sequence) -> bool:
+        """Get blocks for all tokens of a waiting sequence, known ones where possible; False if there are too few."""
+        if len(self.running) >= self._max_sequences:
+            return False
+        known = self._tree.match(sequence.tokens, sequence.salt) if self._tree is not None else []
+        needed = self._blocks_for(len(sequence.tokens)) - len(known)
+        needed += sum(self.pool.is_idle(block) for block in known)
+        # One block in reserve for each running sequence: otherwise the newcomer would be pre-empted straight away.
+        if needed + len(self.running) > self.pool.available:
+            return False
+        for block in known:
+            self.pool.hold(block)
+        sequence.blocks.extend(known)
+        sequence.registered = len(known)
+        sequence.computed = len(known) * self._block_size
+        if sequence.cached is None:
+            sequence.cached = sequence.computed
+        self._grow(sequence)
+        return True
+
+    def _make_room(self, sequence: Sequence) -> bool:
+        """Get a running sequence the blocks for its tokens, from the youngest if need be; False if that is itself."""
+        missing = self._blocks_for(len(sequence.tokens)) - len(sequence.blocks)
+        while missing > self.pool.available:
+            youngest = self.running.pop()
+            self._release(youngest)
+            self.waiting.appendleft(youngest)
+            self.preemptions += 1
+            if youngest is sequence:
+                return False
+        self._grow(sequence)
+        return True
+
+    def _grow(self, sequence: Sequence) -> None:
+        while len(sequence.blocks) < self._blocks_for(len(sequence.tokens)):
+            sequence.blocks.append(self.pool.allocate())
+
+    def _release(self, sequence: Sequence) -> None:
+        """Let go of all blocks, the last first, as the prefix tree asks."""
+        while sequence.blocks:
+            self.pool.release(sequence.blocks.pop())
+        sequence.computed = 0
+        sequence.registered = 0
+
+    def _register(self, sequence: Sequence) -> None:
+        """Make the blocks known that a sequence has filled since last time."""
+        if self._tree is None:
+            return
+        size = self._block_size
+        for index in range(sequence.registered, sequence.computed // size):
+            parent: Parent = sequence.blocks[index - 1] if index else sequence.salt
+            tokens = sequence.tokens[index * size : (index + 1) * size]
+            sequence.blocks[index] = self._tree.insert(parent, tokens, sequence.blocks[index])
+            sequence.registered = index + 1
+
+    def _blocks_for(self, tokens: int) -> int:
+        return -(-tokens // self._block_size)
+
+
+def _cost(sequence: Sequence, count: int) -> int:
+    """What `count` tokens take from the prompts' budget."""
+    return 0 if sequence.remaining == 1 else count

@@ -1,0 +1,71 @@
+"""A sequence as the scheduler knows it, and the step it decides on. Plain data: ids, counts and block numbers."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from freehold.engine.types import SamplingOptions
+
+
+def _no_blocks() -> array[int]:
+    return array("i")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sequence:
+    """One sequence, from submission to its end.
+
+    Attributes:
+        number: counts submissions; a smaller number is an older sequence.
+        tokens: ids of the prompt, followed by those generated so far.
+        prompt_length: how many of tokens are the prompt's.
+        limit: most tokens, prompt and output together.
+        sampling: how to draw; its seed is set.
+        salt: sequences share cached prefixes only with those of an equal salt.
+        blocks: cache blocks that hold its positions, in order.
+        computed: positions whose keys and values are in the cache.
+        registered: leading blocks that the prefix tree knows.
+        cached: prompt tokens that came from the prefix cache when it first ran; None before that.
+    """
+
+    number: int
+    tokens: list[int]
+    prompt_length: int
+    limit: int
+    sampling: SamplingOptions
+    salt: str = ""
+    blocks: array[int] = field(default_factory=_no_blocks)
+    computed: int = 0
+    registered: int = 0
+    cached: int | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Tokens to compute before the next one can be drawn; 1 while decoding."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def generated(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.tokens) - self.prompt_length
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a step does for one sequence: computes `count` tokens from position `sequence.computed` on."""
+
+    sequence: Sequence
+    count: int
+
+    @property
+    def draws(self) -> bool:
+        """Whether this brings the sequence to its end, so that its next token is drawn."""
+        return self.count == self.sequence.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Work for several sequences, oldest first. They hold the blocks that it writes to."""
+
+    work: tuple[Work, ...]

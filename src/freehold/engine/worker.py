@@ -1,0 +1,136 @@
+"""What the engine's thread does: one step after the other, and the bookkeeping between them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from freehold.engine.job import Job
+from freehold.engine.observer import EngineStats
+from freehold.engine.scheduler import Scheduler
+from freehold.engine.sequence import Step
+from freehold.engine.types import FinishReason, Output, TokenOutput
+from freehold.errors import FreeholdError
+
+logger = logging.getLogger(__name__)
+
+NOTHING = Output("")
+
+
+class StepRunner(Protocol):
+    """Carries out a step; see `Runner`."""
+
+    def run(self, step: Step) -> list[TokenOutput]: ...
+
+
+class Worker:
+    """Owns the scheduler, the runner and the jobs. Used by one thread only, but for `stats`.
+
+    Attributes:
+        stats: a snapshot that is replaced as a whole, so that any thread may read it. It is up to date before the last
+            output of a request goes out.
+    """
+
+    def __init__(self, scheduler: Scheduler, runner: StepRunner) -> None:
+        self._scheduler = scheduler
+        self._runner = runner
+        self._jobs: dict[int, Job] = {}  # by the number of its sequence
+        self._prompt_tokens = 0
+        self._cached_tokens = 0
+        self._generated_tokens = 0
+        self._publish()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to compute."""
+        return bool(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """Queue a job, whose sequence fits the cache."""
+        self._scheduler.add(job.sequence)
+        self._jobs[job.sequence.number] = job
+        self._publish()
+
+    def cancel(self, job: Job) -> None:
+        """End a job early; nothing happens if it has ended already."""
+        if job.sequence.number in self._jobs:
+            self._end(job, FinishReason.CANCELLED)
+
+    def cancel_all(self) -> None:
+        for job in list(self._jobs.values()):
+            self._end(job, FinishReason.CANCELLED)
+
+    def advance(self) -> None:
+        """Compute one step, if there is anything to compute. Never raises: a request that cannot be computed fails."""
+        if not self._jobs:
+            return
+        step = self._scheduler.schedule()
+        for work in step.work:
+            self._jobs[work.sequence.number].start()
+        self._publish()
+        self._execute(step)
+
+    def _execute(self, step: Step) -> None:
+        """Run a step. If that fails, run its parts alone, so that only those fail that cannot be computed.
+
+        Running a part again is harmless: it writes the same values to the same places, and draws the same tokens.
+        """
+        try:
+            tokens = self._runner.run(step)
+        except Exception as error:
+            if len(step.work) > 1:
+                for work in step.work:
+                    self._execute(Step((work,)))
+                return
+            logger.exception("a request failed")
+            self._end(self._jobs[step.work[0].sequence.number], FinishReason.FAILED, _describe(error))
+            return
+        drawing = [self._jobs[work.sequence.number] for work in step.work if work.draws]
+        self._scheduler.commit(step, [token.token_id for token in tokens])
+        for job, token in zip(drawing, tokens, strict=True):
+            self._deliver(job, token)
+
+    def _deliver(self, job: Job, token: TokenOutput) -> None:
+        try:
+            output = job.push(token)
+        except Exception as error:
+            logger.exception("the text of a request failed")
+            self._end(job, FinishReason.FAILED, _describe(error))
+            return
+        if output.finish_reason is not None:
+            self._end(job, output.finish_reason, output=output)
+        elif (output.text or output.tokens) and not job.send(output):
+            self._end(job, FinishReason.CANCELLED)
+
+    def _end(self, job: Job, reason: FinishReason, error: str | None = None, output: Output = NOTHING) -> None:
+        """Free what the job holds, and only then tell its listener."""
+        self._scheduler.remove(job.sequence)
+        del self._jobs[job.sequence.number]
+        usage = job.usage
+        self._prompt_tokens += usage.prompt_tokens
+        self._cached_tokens += usage.cached_tokens
+        self._generated_tokens += usage.completion_tokens
+        self._publish()
+        job.end(output, reason, error)
+
+    def _publish(self) -> None:
+        scheduler, pool = self._scheduler, self._scheduler.pool
+        self.stats = EngineStats(
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            blocks_total=pool.count,
+            blocks_used=pool.used,
+            blocks_cached=pool.idle,
+            blocks_free=pool.free,
+            preemptions=scheduler.preemptions,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
+            generated_tokens=self._generated_tokens,
+        )
+
+
+def _describe(error: Exception) -> str:
+    """For the caller: our own messages as they are, of others only the kind, for they may tell of the machine."""
+    if isinstance(error, FreeholdError):
+        return error.message
+    return f"computing the request failed ({type(error).__name__})"
