@@ -90,6 +90,8 @@ def _recognised(rope: RopeConfig, found: FrequencyFactors) -> Llama3Scaling:
 
 def frequency_factors(rope: RopeConfig) -> Float32Array:
     """What each unscaled frequency is divided by, [rope.dimensions / 2] float32: GGUF's `rope_freqs.weight`."""
+    if isinstance(rope.scaling, FrequencyFactors):
+        return np.asarray(rope.scaling.factors, np.float32)
     plain, _ = rope_frequencies(RopeConfig(rope.theta, rope.dimensions))
     scaled, _ = rope_frequencies(rope)
     factors: Float32Array = plain / scaled

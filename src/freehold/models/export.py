@@ -1,0 +1,142 @@
+"""A checkpoint in the other naming, or in other storage types, for other programs to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freehold.checkpoints.base import Checkpoint, LazyTensor, Naming
+from freehold.errors import ConfigError
+from freehold.models.config import FrequencyFactors, Llama3Scaling, ModelConfig
+from freehold.models.decoder import Decoder
+from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
+from freehold.models.loading import outline, parameter_shapes, parameter_source
+from freehold.models.weights import pairs_from_halves
+from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType
+from freehold.tensors.quantise import encode
+
+STORED_AS = {
+    WeightType.F32: TensorType.F32,
+    WeightType.F16: TensorType.F16,
+    WeightType.Q8: TensorType.Q8_0,
+    WeightType.Q4: TensorType.Q4_0,
+}
+# Rows of GGUF's simple quantised types are whole blocks of this many columns.
+BLOCK_COLUMNS = 32
+# The key `general.file_type` for the type that most of the weights have.
+FILE_TYPES = {
+    TensorType.F32: 0,
+    TensorType.F16: 1,
+    TensorType.Q4_0: 2,
+    TensorType.Q4_1: 3,
+    TensorType.Q8_0: 7,
+    TensorType.Q5_0: 8,
+    TensorType.Q5_1: 9,
+    TensorType.Q4_K: 15,
+    TensorType.Q5_K: 17,
+    TensorType.Q6_K: 18,
+    TensorType.BF16: 32,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model in the words of a format, ready for its writer.
+
+    Attributes:
+        config: config.json, or GGUF metadata without the vocabulary.
+        tensors: in the format's names and order of rows; bytes are made when asked for.
+        widened: tensors that could not be stored in the type asked for, since their columns do not fill its blocks.
+    """
+
+    config: Mapping[str, Any]
+    tensors: list[LazyTensor]
+    widened: list[str]
+
+
+def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, name: str) -> Exported:
+    """Describe a checkpoint's contents in a format's terms.
+
+    Args:
+        naming: the format to write: GGUF, or Hugging Face's folder of safetensors.
+        dtype: type of the matrices; None keeps what is stored, but that safetensors holds quantised ones as float32.
+            Tensors that are stored quantised in as few bits already are kept as they are.
+        name: what GGUF should call the model.
+
+    Raises:
+        ConfigError: the format cannot hold the model.
+        WeightMapError, CheckpointError: the checkpoint is not whole.
+    """
+    if naming is Naming.HUGGING_FACE and dtype in (WeightType.Q8, WeightType.Q4):
+        raise ConfigError(f"safetensors folders hold floats, not {dtype}", hint="export to gguf, or with --dtype f16")
+    model = outline(checkpoint)
+    source = parameter_source(model, checkpoint)
+    tensors = []
+    for parameter in parameter_shapes(model):
+        stored = checkpoint.tensors[model.weights.foreign(parameter, checkpoint.naming)]
+        kind = _target_type(stored, parameter, naming, dtype)
+        info = TensorInfo(model.weights.foreign(parameter, naming), stored.shape, kind)
+        tensors.append(LazyTensor(info, _loader(model, source, parameter, info, naming)))
+    quantised = dtype in (WeightType.Q8, WeightType.Q4)
+    widened = [tensor.info.name for tensor in tensors if quantised and tensor.info.type is TensorType.F16]
+    if naming is Naming.HUGGING_FACE:
+        return Exported(to_hugging_face(model.config), tensors, widened)
+    metadata = to_gguf(model.config, name) | {
+        "general.file_type": FILE_TYPES[_commonest_type(tensors)],
+        "general.quantization_version": 2,
+    }
+    return Exported(metadata, [*tensors, *_factors_tensor(model.config)], widened)
+
+
+def _is_sensitive(parameter: str) -> bool:
+    return parameter in ("embedding.weight", "head.weight")
+
+
+def _target_type(stored: TensorInfo, parameter: str, naming: Naming, dtype: WeightType | None) -> TensorType:
+    """The type that a tensor is written in."""
+    is_float = stored.type in FLOAT_TYPES
+    if naming is Naming.GGUF and len(stored.shape) == 1:
+        return TensorType.F32  # llama.cpp computes norms and biases in float32
+    if dtype is None or (len(stored.shape) == 1 and naming is Naming.HUGGING_FACE):
+        if naming is Naming.HUGGING_FACE and not is_float:
+            return TensorType.F32
+        return TensorType.F32 if stored.type is TensorType.F64 else stored.type
+    if dtype is WeightType.Q4 and _is_sensitive(parameter):
+        dtype = WeightType.Q8
+    wanted = STORED_AS[dtype]
+    if wanted in FLOAT_TYPES:
+        return wanted
+    if not is_float and (dtype is WeightType.Q8 or stored.type in (TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K)):
+        return stored.type
+    return wanted if stored.shape[1] % BLOCK_COLUMNS == 0 else TensorType.F16
+
+
+def _loader(
+    model: Decoder, source: Callable[[str], Tensor], parameter: str, info: TensorInfo, naming: Naming
+) -> Callable[[], npt.NDArray[np.uint8]]:
+    """Makes the bytes of one tensor when they are written."""
+
+    def load() -> npt.NDArray[np.uint8]:
+        tensor = source(parameter)
+        if naming is Naming.GGUF and model.weights.is_interleaved(parameter):
+            tensor = tensor.take_rows(pairs_from_halves(tensor.info.shape[0], model.config.head_dim))
+        return tensor.data if tensor.info.type is info.type else encode(tensor.float32(), info.type)
+
+    return load
+
+
+def _factors_tensor(config: ModelConfig) -> Iterator[LazyTensor]:
+    """GGUF keeps Llama 3's RoPE scaling as one factor for each frequency."""
+    if isinstance(config.rope.scaling, Llama3Scaling | FrequencyFactors):
+        yield LazyTensor.of(Tensor.from_array("rope_freqs.weight", frequency_factors(config.rope)))
+
+
+def _commonest_type(tensors: list[LazyTensor]) -> TensorType:
+    sizes: dict[TensorType, int] = {}
+    for tensor in tensors:
+        sizes[tensor.info.type] = sizes.get(tensor.info.type, 0) + tensor.info.elements
+    return max(sizes, key=lambda kind: sizes[kind])
