@@ -1,6 +1,27 @@
 """Tensors as they are stored: types, raw bytes, exact unpacking, quantisation. NumPy only, no files."""
 
-from freehold.tensors.tensor import GroupedTensor, Tensor, TensorInfo
-from freehold.tensors.types import BLOCK_FORMATS, FLOAT_TYPES, TensorType, WeightType
+from freehold.tensors.grouped import Float32Array, GroupedTensor
+from freehold.tensors.tensor import Tensor, TensorInfo
+from freehold.tensors.types import (
+    BLOCK_FORMATS,
+    FLOAT_TYPES,
+    QUANTISED_TYPES,
+    READABLE_TYPES,
+    BlockFormat,
+    TensorType,
+    WeightType,
+)
 
-__all__ = ["BLOCK_FORMATS", "FLOAT_TYPES", "GroupedTensor", "Tensor", "TensorInfo", "TensorType", "WeightType"]
+__all__ = [
+    "BLOCK_FORMATS",
+    "FLOAT_TYPES",
+    "QUANTISED_TYPES",
+    "READABLE_TYPES",
+    "BlockFormat",
+    "Float32Array",
+    "GroupedTensor",
+    "Tensor",
+    "TensorInfo",
+    "TensorType",
+    "WeightType",
+]

@@ -1,4 +1,4 @@
-"""A tensor as a checkpoint stores it, and the common form that its quantised blocks are unpacked to."""
+"""A tensor as a checkpoint stores it: a name, a shape, a type and raw bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from freehold.tensors.grouped import Float32Array, GroupedTensor
 from freehold.tensors.types import BLOCK_FORMATS, FLOAT_TYPES, TensorType
-
-Float32Array = npt.NDArray[np.float32]
+from freehold.tensors.unpack import unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +31,6 @@ class TensorInfo:
         """Size in the file. Columns fill whole blocks; the readers check that before they hand out a tensor."""
         block = BLOCK_FORMATS[self.type]
         return self.elements // block.elements * block.bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupedTensor:
-    """Integer codes along rows in groups that share a scale: value = scale * (code - offset) + minimum.
-
-    Attributes:
-        codes: [rows, columns] uint8 in 0..15 when bits is 4, int8 when bits is 8.
-        scales: [rows, columns / group] float32.
-        minimums: [rows, columns / group] float32, or None where every minimum is zero.
-        bits: 4 or 8.
-        group: columns that share a scale, 16 or 32.
-        offset: subtracted from every code.
-    """
-
-    codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8]
-    scales: Float32Array
-    minimums: Float32Array | None
-    bits: int
-    group: int
-    offset: int = 0
-
-    def float32(self) -> Float32Array:
-        """Dequantised values, [rows, columns] float32."""
-        rows, columns = self.codes.shape
-        codes = self.codes.astype(np.float32).reshape(rows, columns // self.group, self.group) - np.float32(self.offset)
-        values = codes * self.scales[:, :, None]
-        if self.minimums is not None:
-            values += self.minimums[:, :, None]
-        result: Float32Array = values.reshape(rows, columns)
-        return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +64,7 @@ class Tensor:
         Raises:
             UnsupportedTensorType: the tensor is not stored in a quantised type.
         """
-        from freehold.tensors.unpack import unpack  # the block formats are only needed for quantised files
-
-        return unpack(self)
+        return unpack(self.info.name, self.info.type, self.info.shape, self.data)
 
     def take_rows(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tensor:
         """The same tensor with its outermost dimension reordered. A row's bytes stay as they are, whatever the type."""
