@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from freehold.tensors import Tensor, TensorInfo
 
@@ -42,6 +45,7 @@ class Checkpoint(Protocol):
 
         Raises:
             CheckpointError: the file changed underneath us or the name is absent.
+            UnsupportedTensorType: the tensor is listed, but stored in a type that we do not read.
         """
         ...
 
@@ -61,3 +65,30 @@ class MemoryCheckpoint:
 
     def read(self, name: str) -> Tensor:
         return self.contents[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LazyTensor:
+    """A tensor to be written, whose bytes are made when its turn comes, so that only one is in memory at a time.
+
+    Attributes:
+        info: what will be written.
+        load: makes the info.bytes raw bytes, uint8.
+    """
+
+    info: TensorInfo
+    load: Callable[[], npt.NDArray[np.uint8]]
+
+    @staticmethod
+    def of(tensor: Tensor) -> LazyTensor:
+        """A tensor whose bytes are already there."""
+        return LazyTensor(tensor.info, lambda: tensor.data)
+
+    def data(self) -> npt.NDArray[np.uint8]:
+        """The bytes, checked to be as many as announced."""
+        data = self.load()
+        if data.dtype != np.uint8 or data.size != self.info.bytes:
+            raise ValueError(
+                f"tensor {self.info.name!r} gave {data.size} values of {data.dtype}; expected {self.info.bytes} uint8"
+            )
+        return data
