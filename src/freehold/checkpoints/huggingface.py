@@ -136,12 +136,14 @@ def _read_index(path: Path) -> dict[str, str]:
     shards: dict[str, str] = {}
     for key in scanner.members(limits.MAX_SHARDS):
         if key != "weight_map":
-            scanner.value(limits.MAX_METADATA_BYTES)
+            scanner.value(limits.MAX_MEMBER_BYTES)
             continue
         weight_map = {}
         for name in scanner.members(limits.MAX_TENSORS):
             shard = scanner.string()
             weight_map[name] = shards.setdefault(shard, shard)  # one string for each file, not for each tensor
+            if len(shards) > limits.MAX_SHARDS:
+                raise scanner.error(f"more than {limits.MAX_SHARDS} files are named")
     scanner.finish()
     if not weight_map:
         raise CheckpointError(f"{path.name} has no weight_map, or an empty one", hint="download the model again")
@@ -150,10 +152,7 @@ def _read_index(path: Path) -> dict[str, str]:
 
 
 def _check_shard_names(shards: Iterable[str], index: Path) -> None:
-    names = list(shards)
-    if len(names) > limits.MAX_SHARDS:
-        raise CheckpointError(f"{index.name} names {len(names)} files; at most {limits.MAX_SHARDS} are read")
-    for name in names:
+    for name in shards:
         if not name.isprintable() or not name.endswith(SUFFIX) or {"/", "\\", ":"} & set(name):
             raise CheckpointError(
                 f"{index.name} names the file {name!r:.200}; expected plain names that end in {SUFFIX}",

@@ -13,6 +13,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any
 
+from freehold.checkpoints import limits
 from freehold.checkpoints.mapped import read_small
 from freehold.errors import CheckpointError
 
@@ -127,6 +128,8 @@ class Scanner:
         return True
 
     def _decode(self, literal: bytes) -> str:
+        if len(literal) > limits.MAX_STRING_BYTES:
+            raise self.error(f"a string has {len(literal)} bytes; at most {limits.MAX_STRING_BYTES} are read")
         try:
             # Without escapes the literal is the string; most names are.
             text: str = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()

@@ -34,7 +34,7 @@ class GgufCheckpoint:
         self.config: Mapping[str, Any] = first.metadata
         self.tensors: dict[str, TensorInfo] = {}
         self._files: dict[str, GgufFile] = {}
-        count = _split_integer(first, SPLIT_COUNT_KEY, 1, limits.MAX_SPLIT_FILES)
+        count = _split_integer(first, SPLIT_COUNT_KEY, 1, limits.MAX_GGUF_FILES)
         if count <= 1:
             self._add(first)
             return
@@ -68,8 +68,8 @@ class GgufCheckpoint:
 
     def _add_part(self, part: GgufFile, number: int, count: int) -> None:
         found = (
-            _split_integer(part, SPLIT_NUMBER_KEY, 0, limits.MAX_SPLIT_FILES),
-            _split_integer(part, SPLIT_COUNT_KEY, 1, limits.MAX_SPLIT_FILES),
+            _split_integer(part, SPLIT_NUMBER_KEY, 0, limits.MAX_GGUF_FILES),
+            _split_integer(part, SPLIT_COUNT_KEY, 1, limits.MAX_GGUF_FILES),
         )
         if found != (number, count):
             raise CheckpointError(

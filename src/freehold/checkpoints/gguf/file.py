@@ -78,8 +78,8 @@ class GgufFile:
         return int(alignment)
 
     def _read_directory(self, cursor: Cursor, count: int, alignment: int) -> list[Span]:
-        if count > limits.MAX_TENSORS_PER_FILE:
-            raise cursor.error(f"there are {count} tensors; at most {limits.MAX_TENSORS_PER_FILE} are read")
+        if count > limits.MAX_GGUF_TENSORS:
+            raise cursor.error(f"there are {count} tensors; at most {limits.MAX_GGUF_TENSORS} are read")
         spans: list[Span] = []
         for _ in range(count):
             info = _read_info(cursor)

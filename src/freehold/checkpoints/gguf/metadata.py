@@ -23,8 +23,8 @@ ARRAY_HEADER_BYTES = UINT32.size + UINT64.size
 class Metadata(Mapping[str, Any]):
     """Metadata by key: bool, int, float, str, or lists of them.
 
-    A value that is asked for is kept. Reading one raises CheckpointError where its text is not UTF-8 or a boolean is
-    neither 0 nor 1.
+    A value that is asked for is kept. Reading one raises CheckpointError where its text is not UTF-8 or many megabytes
+    long, or a boolean is neither 0 nor 1.
     """
 
     def __init__(self, cursor: Cursor, count: int) -> None:
@@ -71,16 +71,17 @@ class Metadata(Mapping[str, Any]):
 
 
 class _Checker:
-    """Steps a cursor over values, with one budget of strings and one of nested arrays for the whole file."""
+    """Steps a cursor over values, with budgets of array items for the whole file."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
+        self._numbers = limits.MAX_ARRAY_NUMBERS
         self._strings = limits.MAX_ARRAY_STRINGS
         self._arrays = limits.MAX_NESTED_ARRAYS
 
-    def skip(self, kind: ValueType, key: str, depth: int = 0) -> None:
+    def skip(self, kind: ValueType, key: str) -> None:
         if kind is ValueType.ARRAY:
-            self._skip_array(key, depth)
+            self._skip_array(key, depth=1)
         elif kind is ValueType.STRING:
             self._cursor.advance(self._cursor.uint64("a string's length"), f"the string {key!r:.200}")
         else:
@@ -88,24 +89,25 @@ class _Checker:
 
     def _skip_array(self, key: str, depth: int) -> None:
         cursor = self._cursor
-        if depth == limits.MAX_ARRAY_DEPTH:
+        if depth > limits.MAX_ARRAY_DEPTH:
             raise cursor.error(f"arrays in {key!r:.200} are nested more than {limits.MAX_ARRAY_DEPTH} deep")
         kind = _value_type(cursor, cursor.uint32("an array's type"))
         count = cursor.uint64("an array's length")
-        if kind in NUMBERS:
-            cursor.advance(count * NUMBERS[kind].size, f"the array {key!r:.200}")
-            return
         if kind is ValueType.STRING:
-            self._strings -= count
-            if self._strings < 0:
-                raise cursor.error(f"{key!r:.200} brings the strings in arrays above {limits.MAX_ARRAY_STRINGS}")
+            self._strings = self._left(self._strings, count, key)
             cursor.skip_strings(count, repr(key)[:200])
-            return
-        self._arrays -= count
-        if self._arrays < 0:
-            raise cursor.error(f"{key!r:.200} brings the arrays in arrays above {limits.MAX_NESTED_ARRAYS}")
-        for _ in range(count):
-            self._skip_array(key, depth + 1)
+        elif kind is ValueType.ARRAY:
+            self._arrays = self._left(self._arrays, count, key)
+            for _ in range(count):
+                self._skip_array(key, depth + 1)
+        else:
+            self._numbers = self._left(self._numbers, count, key)
+            cursor.advance(count * NUMBERS[kind].size, f"the array {key!r:.200}")
+
+    def _left(self, budget: int, count: int, key: str) -> int:
+        if count > budget:
+            raise self._cursor.error(f"the array {key!r:.200} has {count} items; at most {budget} more are read")
+        return budget - count
 
 
 def _value_type(cursor: Cursor, number: int) -> ValueType:
@@ -116,11 +118,13 @@ def _value_type(cursor: Cursor, number: int) -> ValueType:
 
 
 def _decode(data: mmap, kind: ValueType, start: int) -> tuple[Any, int]:
-    """A checked value, and where it ends. Raises ValueError for text that is not UTF-8 and odd booleans."""
+    """A checked value, and where it ends. Raises ValueError for what only its content can show."""
     if kind is ValueType.ARRAY:
         return _decode_array(data, start)
     if kind is ValueType.STRING:
         stop = start + UINT64.size + UINT64.unpack_from(data, start)[0]
+        if stop - start > limits.MAX_TEXT_BYTES:
+            raise ValueError(f"a text of {stop - start} bytes; at most {limits.MAX_TEXT_BYTES} are read")
         return data[start + UINT64.size : stop].decode(), stop
     (value,) = NUMBERS[kind].unpack_from(data, start)
     if kind is ValueType.BOOL:
