@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.engine.engine import Engine
 from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
-from freehold.engine.types import EngineOptions, SamplingOptions
+from freehold.engine.types import EngineKeywords, EngineOptions, SamplingOptions
 from freehold.engine.validation import Limits, check_sequence
 from freehold.errors import ConfigError, EngineStopped, TemplateError, TokenizerError
 from freehold.generation import GenerationOptions, texts, to_request
@@ -34,23 +34,11 @@ from freehold.text import ChatTemplate, Text, Tokenizer, load_text, text_from_gg
 LOGITS_TOKENS = 1024
 
 
-class EngineKeywords(TypedDict, total=False):
-    """Keyword arguments of `load` that go to the engine; see `EngineOptions`."""
-
-    block_size: int
-    cache_tokens: int | None
-    max_sequences: int
-    prefill_chunk: int
-    prefix_cache: bool
-    max_waiting: int
-
-
 def load(
     name_or_path: str | Path,
     *,
     backend: str = "native",
     dtype: str | None = None,
-    context_length: int | None = None,
     observer: Observer | None = None,
     progress: Progress | None = None,
     **engine_options: Unpack[EngineKeywords],
@@ -61,10 +49,9 @@ def load(
         name_or_path: the name of a bundled or pulled model, a Hugging Face folder, or a .gguf file.
         backend: "native" (CPU) or "torch" (CUDA where there is one, else CPU).
         dtype: "q4", "q8", "f16" or "f32": what to hold the linear weights in; None keeps what is stored.
-        context_length: most tokens of a sequence; None takes the model's own.
         observer: told of every request's timings.
         progress: called with how many weights are loaded, and of how many.
-        engine_options: see `EngineOptions`.
+        engine_options: context_length, cache_tokens and the other fields of `EngineOptions`.
 
     Raises:
         FreeholdError: of the kind that says what is wrong; see `freehold.errors`.
@@ -78,7 +65,7 @@ def load(
         load_model(checkpoint, ops, weight_type, progress),
         text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
         recommended=recommended_sampling(checkpoint),
-        options=EngineOptions(context_length=context_length, **engine_options),
+        options=EngineOptions(**engine_options),
         observer=observer,
     )
 

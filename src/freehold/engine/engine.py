@@ -21,7 +21,7 @@ from freehold.engine.runner import Runner
 from freehold.engine.sampler import Sampler
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Sequence
-from freehold.engine.stopping import Continuation, Detokeniser, NoText
+from freehold.engine.stopping import Continuation, Detokeniser
 from freehold.engine.stream import OutputStream
 from freehold.engine.types import EngineOptions, GenerationRequest, Output
 from freehold.engine.validation import SEED_BITS, Limits, validate_options, validate_request
@@ -81,10 +81,10 @@ class Engine:
         self.options = options
         self.context_length = min(wanted, blocks * options.block_size)
         if self.context_length < wanted:
-            logger.warning("the cache holds %d tokens, so the context is %d", self.context_length, self.context_length)
+            logger.warning("the cache holds %d tokens, fewer than the context of %d", self.context_length, wanted)
         self.admission = Admission(options.max_sequences + options.max_waiting)
         self._limits = Limits(model.config.vocabulary, self.context_length, detokeniser is not None)
-        self._detokeniser = detokeniser or (lambda prompt: NoText())
+        self._detokeniser = detokeniser
         self._end_ids = frozenset(end_ids)
         self._observer = observer or Observer()
         self._worker = Worker(
@@ -170,7 +170,8 @@ class Engine:
         length, most = len(request.prompt), request.stop.max_tokens
         limit = self.context_length if most is None else min(length + most, self.context_length)
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(SEED_BITS)
-        continuation = Continuation(request.stop, self._end_ids, limit - length, self._detokeniser(request.prompt))
+        detokeniser = None if self._detokeniser is None else self._detokeniser(request.prompt)
+        continuation = Continuation(request.stop, self._end_ids, limit - length, detokeniser)
         with self._wake:
             if self._stopping:
                 raise EngineStopped("the engine has stopped")

@@ -28,7 +28,8 @@ class StopStrings:
     def push(self, text: str) -> None:
         """Read on, unless the cut is found already."""
         if not self._stops:
-            self.settled += len(text)
+            self._read += len(text)
+            self.settled = self._read
             return
         for character in text:
             if self.cut is not None:

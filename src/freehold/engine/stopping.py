@@ -23,16 +23,6 @@ class Detokeniser(Protocol):
         ...
 
 
-class NoText:
-    """For models without a tokenizer: every token's text is empty."""
-
-    def push(self, token_id: int) -> str:
-        return ""
-
-    def finish(self) -> str:
-        return ""
-
-
 @dataclass(slots=True)
 class _Span:
     """Where a token's text lies in the whole text; `end` is None until a character completes it."""
@@ -52,10 +42,12 @@ class Continuation:
         stop: the request's wishes.
         end_ids: the model's own end-of-sequence ids.
         most_tokens: tokens after which the sequence ends at the latest.
-        detokeniser: of this sequence.
+        detokeniser: of this sequence; None for a model without a tokenizer, whose tokens have no text.
     """
 
-    def __init__(self, stop: StopOptions, end_ids: Collection[int], most_tokens: int, detokeniser: Detokeniser) -> None:
+    def __init__(
+        self, stop: StopOptions, end_ids: Collection[int], most_tokens: int, detokeniser: Detokeniser | None
+    ) -> None:
         self._end_ids = frozenset(stop.token_ids) | (frozenset() if stop.ignore_eos else frozenset(end_ids))
         self._most_tokens = most_tokens
         self._detokeniser = detokeniser
@@ -71,7 +63,10 @@ class Continuation:
         if token.token_id in self._end_ids:
             return self._finish(FinishReason.STOP)
         self._spans.append(_Span(token, self._handed_out + len(self._held)))
-        self._read(self._detokeniser.push(token.token_id))
+        if self._detokeniser is None:
+            self._complete_spans()
+        else:
+            self._read(self._detokeniser.push(token.token_id))
         if self._stops.cut is not None:
             return self._release(FinishReason.STOP)
         if self._tokens == self._most_tokens:
@@ -79,7 +74,8 @@ class Continuation:
         return self._release(None)
 
     def _finish(self, reason: FinishReason) -> Output:
-        self._read(self._detokeniser.finish())
+        if self._detokeniser is not None:
+            self._read(self._detokeniser.finish())
         self._stops.finish()
         self._complete_spans()
         return self._release(FinishReason.STOP if self._stops.cut is not None else reason)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,3 +145,15 @@ class EngineOptions:
     prefill_chunk: int = 256
     prefix_cache: bool = True
     max_waiting: int = 112
+
+
+class EngineKeywords(TypedDict, total=False):
+    """The fields of `EngineOptions` as keyword arguments."""
+
+    context_length: int | None
+    block_size: int
+    cache_tokens: int | None
+    max_sequences: int
+    prefill_chunk: int
+    prefix_cache: bool
+    max_waiting: int
