@@ -30,6 +30,8 @@ from freehold.store import resolve
 from freehold.tensors import TensorType, WeightType
 from freehold.text import ChatTemplate, Text, Tokenizer, load_text, text_from_gguf
 
+__all__ = ["EngineKeywords", "Model", "load"]
+
 # Tokens whose logits are computed together: enough to keep the kernels busy, few enough to bound the memory.
 LOGITS_TOKENS = 1024
 
@@ -39,6 +41,7 @@ def load(
     *,
     backend: str = "native",
     dtype: str | None = None,
+    context_length: int | None = None,
     observer: Observer | None = None,
     progress: Progress | None = None,
     **engine_options: Unpack[EngineKeywords],
@@ -49,9 +52,10 @@ def load(
         name_or_path: the name of a bundled or pulled model, a Hugging Face folder, or a .gguf file.
         backend: "native" (CPU) or "torch" (CUDA where there is one, else CPU).
         dtype: "q4", "q8", "f16" or "f32": what to hold the linear weights in; None keeps what is stored.
+        context_length: most tokens of a sequence; None takes the model's own.
         observer: told of every request's timings.
         progress: called with how many weights are loaded, and of how many.
-        engine_options: context_length, cache_tokens and the other fields of `EngineOptions`.
+        engine_options: cache_tokens and the other fields of `EngineOptions`.
 
     Raises:
         FreeholdError: of the kind that says what is wrong; see `freehold.errors`.
@@ -65,7 +69,7 @@ def load(
         load_model(checkpoint, ops, weight_type, progress),
         text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
         recommended=recommended_sampling(checkpoint),
-        options=EngineOptions(**engine_options),
+        options=EngineOptions(context_length=context_length, **engine_options),
         observer=observer,
     )
 

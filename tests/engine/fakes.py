@@ -118,6 +118,7 @@ def fake_engine(
     alphabet: Sequence[str] | None = ALPHABET,
     end_ids: Sequence[int] = (),
     observer: Observer | None = None,
+    context_length: int | None = None,
     **options: Unpack[EngineKeywords],
 ) -> Engine:
     """An engine over fakes; small blocks and chunks, so that little work meets many edges."""
@@ -125,7 +126,7 @@ def fake_engine(
     return Engine(
         model or FakeModel(),
         sampler=fake_sampler,
-        options=EngineOptions(**(defaults | options)),
+        options=EngineOptions(context_length=context_length, **(defaults | options)),
         detokeniser=None if alphabet is None else lambda prompt: Letters(alphabet),
         end_ids=end_ids,
         observer=observer,

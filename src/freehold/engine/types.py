@@ -148,9 +148,8 @@ class EngineOptions:
 
 
 class EngineKeywords(TypedDict, total=False):
-    """The fields of `EngineOptions` as keyword arguments."""
+    """The fields of `EngineOptions` but the context length, as keyword arguments."""
 
-    context_length: int | None
     block_size: int
     cache_tokens: int | None
     max_sequences: int
