@@ -34,8 +34,9 @@ class GroupedTensor:
         """Dequantised values, [rows, columns] float32."""
         rows, columns = self.codes.shape
         codes = self.codes.astype(np.float32).reshape(rows, columns // self.group, self.group) - np.float32(self.offset)
-        values = codes * self.scales[:, :, None]
-        if self.minimums is not None:
-            values += self.minimums[:, :, None]
+        with np.errstate(invalid="ignore"):  # an infinite scale times zero is NaN, as in ggml
+            values = codes * self.scales[:, :, None]
+            if self.minimums is not None:
+                values += self.minimums[:, :, None]
         result: Float32Array = values.reshape(rows, columns)
         return result

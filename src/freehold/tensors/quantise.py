@@ -109,7 +109,8 @@ def _scales8(groups: Float32Array) -> Float32Array:
     scales = _to_float16(largest / np.float32(127))
     # Only subnormal scales are rounded down so far that the largest value would be cut off.
     cut = scales.astype(np.float32) * np.float32(127.5) < largest
-    return np.where(cut, np.nextafter(scales, np.float16(np.inf)), scales).astype(np.float32)
+    scales[cut] = np.nextafter(scales[cut], np.float16(np.inf))
+    return scales.astype(np.float32)
 
 
 def _scales4(groups: Float32Array) -> Float32Array:

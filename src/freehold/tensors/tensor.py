@@ -74,8 +74,9 @@ class Tensor:
 
 
 def _widen(data: npt.NDArray[np.uint8], kind: TensorType) -> Float32Array:
-    """Raw little-endian floats of any width as float32; exact but for float64, which is rounded."""
+    """Raw little-endian floats of any width as float32; exact but for float64, which is rounded, or infinite beyond."""
     if kind is TensorType.BF16:
         return (data.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     source = {TensorType.F64: "<f8", TensorType.F32: "<f4", TensorType.F16: "<f2"}[kind]
-    return data.view(source).astype(np.float32, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return data.view(source).astype(np.float32, copy=False)

@@ -78,7 +78,7 @@ def unpack(name: str, kind: TensorType, shape: tuple[int, ...], data: Bytes) -> 
     codes = unsigned if layout.bits == 4 else unsigned.view(np.int8)
     scales = np.empty((len(blocks), block.elements // layout.group), np.float32)
     minimums = np.empty((len(blocks), scales.shape[1] if layout.has_minimums else 0), np.float32)
-    with np.errstate(invalid="ignore"):  # a scale of infinity times zero is NaN here as it is in ggml
+    with np.errstate(invalid="ignore"):  # an infinite scale times zero is NaN, as in ggml
         for start in range(0, len(blocks), BLOCKS_AT_A_TIME):
             some = slice(start, start + BLOCKS_AT_A_TIME)
             layout.unpack(blocks[some], _Target(codes[some], scales[some], minimums[some]))
