@@ -23,11 +23,12 @@ def _validate(prompt: Any = (1, 2), sampling: dict[str, Any] | None = None, stop
 BAD_SAMPLING: list[tuple[str, Any]] = [
     *[(name, value) for name in ("temperature", "top_p", "min_p") for value in (nan, inf, -inf, -0.1, "1", None, True)],
     ("temperature", 100.1),
+    ("temperature", 10**400),
     ("top_p", 1.001),
     ("min_p", 1.001),
     *[("repetition_penalty", value) for value in (0.0, -1.0, nan, inf)],
     *[(name, value) for name in ("presence_penalty", "frequency_penalty") for value in (nan, inf, -101, 101)],
-    *[("top_k", value) for value in (-1, 2**31, 2**63, 1.5, nan, True)],
+    *[("top_k", value) for value in (-1, 2**31, 2**63, 10**400, 1.5, nan, True)],
     *[("seed", value) for value in (2**64, -(2**63) - 1, 1.0, "1")],
     *[("logprobs", value) for value in (-1, 101, 2**31, 2**63, 0.5)],
     *[("logit_bias", value) for value in ({-1: 1.0}, {100: 1.0}, {"1": 1.0}, {1: nan}, {1: 101.0}, {1: "1"})],

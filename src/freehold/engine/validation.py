@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from freehold.engine.types import EngineOptions, GenerationRequest, SamplingOptions, StopOptions
 from freehold.errors import ContextExceeded, InvalidRequest
@@ -146,14 +145,19 @@ def check_integer(name: str, value: object, low: int, high: int | None) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidRequest(f"{name} must be {allowed}, not {_name(value)}", parameter=name)
     if value < low or (high is not None and value > high):
-        raise InvalidRequest(f"{name} is {value}; it must be {allowed}", parameter=name)
+        raise InvalidRequest(f"{name} is {_shown(value)}; it must be {allowed}", parameter=name)
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest(f"{name} must be a number from {low:g} to {high:g}, not {_name(value)}", parameter=name)
-    if not (isfinite(value) and low <= value <= high):
-        raise InvalidRequest(f"{name} is {value}; it must be a number from {low:g} to {high:g}", parameter=name)
+    if not low <= value <= high:  # NaN is in no range
+        raise InvalidRequest(f"{name} is {_shown(value)}; it must be a number from {low:g} to {high:g}", parameter=name)
+
+
+def _shown(value: object) -> str:
+    """The value in a message; Python refuses to print integers of thousands of digits."""
+    return "an integer of over 30 digits" if isinstance(value, int) and abs(value) > 10**30 else str(value)
 
 
 def _name(value: object) -> str:
