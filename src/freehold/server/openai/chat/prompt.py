@@ -1,0 +1,31 @@
+"""From chat messages to token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from freehold.errors import InvalidRequest
+from freehold.server.openai.chat.messages import Message
+from freehold.server.served import Served, Template
+
+
+def encode(served: Served, messages: Sequence[Message]) -> list[int]:
+    """The conversation as the model's chat template puts it, ready for the assistant's answer.
+
+    Raises:
+        TemplateError: the model has no template, or it rejects the messages.
+        InvalidRequest: a message has a name, but the template has no place for names.
+    """
+    return served.tokenizer.encode(_render(served.model.template, messages), add_special=False)
+
+
+def _render(template: Template, messages: Sequence[Message]) -> str:
+    text = template.render([message.json() for message in messages])
+    named = next((number for number, message in enumerate(messages) if message.name is not None), None)
+    if named is not None and text == template.render([message.json(with_name=False) for message in messages]):
+        raise InvalidRequest(
+            f"Unsupported field 'messages[{named}].name': this model's chat template has no place for names.",
+            parameter=f"messages[{named}].name",
+            code="unsupported_parameter",
+        )
+    return text

@@ -1,0 +1,52 @@
+"""The route of /v1/chat/completions."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from freehold.engine.types import GenerationRequest
+from freehold.server.generation import Generation
+from freehold.server.openai.answer import StreamedAnswer, check_context, whole_answer
+from freehold.server.openai.chat.prompt import encode
+from freehold.server.openai.chat.request import ChatRequest, parse
+from freehold.server.openai.chat.response import ChatWriter
+from freehold.server.openai.entry import read, serve_from
+from freehold.server.openai.header import Header
+from freehold.server.served import Served
+from freehold.server.state import server_of
+
+
+async def create(request: Request) -> Response:
+    """POST /v1/chat/completions."""
+    wish = parse(await read(request))
+    served = serve_from(request, wish)
+    generation = Generation(wish.n)
+    writer = ChatWriter(_header(served, wish), served.tokenizer, count=wish.n, logprobs=wish.logprobs)
+    with server_of(request).permit(served, wish.n) as permit:
+        prompt = await server_of(request).workers.run(encode, served, wish.messages)
+        check_context([prompt], wish.token_limit, served.engine.context_length, parameter="messages")
+        generation.submit(served.engine, _sequences(served, wish, tuple(prompt)), permit)
+    if wish.stream:
+        return StreamedAnswer(generation, writer, usage=wish.wants_usage)
+    return await whole_answer(request, generation, writer)
+
+
+def _sequences(served: Served, wish: ChatRequest, prompt: tuple[int, ...]) -> list[GenerationRequest]:
+    return [
+        GenerationRequest(
+            prompt=prompt,
+            sampling=wish.sampling(choice, wish.engine_logprobs, served.model.recommended),
+            stop=wish.stopping(wish.token_limit),
+        )
+        for choice in range(wish.n)
+    ]
+
+
+def _header(served: Served, wish: ChatRequest) -> Header:
+    extra: dict[str, object] = {}
+    if wish.service_tier is not None:
+        extra["service_tier"] = "default"
+    if wish.metadata is not None:
+        extra["metadata"] = wish.metadata
+    return Header(prefix="chatcmpl", model=served.name, fingerprint=served.fingerprint, extra=extra)
