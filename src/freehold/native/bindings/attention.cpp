@@ -1,0 +1,91 @@
+#include "runtime/attention.hpp"
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+
+namespace freehold {
+namespace {
+
+struct Heads {
+    Rows<const float> rows;
+    int64_t heads, head_dim;
+};
+
+Heads heads_of(const Array& array, const char* name) {
+    return {rows_of(array, name, 3), static_cast<int64_t>(array.shape(1)), static_cast<int64_t>(array.shape(2))};
+}
+
+RaggedBatch batch_of(const Array& positions, const Array& offsets, const Array& block_tables,
+                     const Array& block_offsets, int64_t tokens) {
+    RaggedBatch batch{};
+    batch.tokens = tokens;
+    batch.positions = vector_of<int32_t>(positions, "positions", tokens);
+    batch.offsets = vector_of<int32_t>(offsets, "offsets");
+    batch.sequences = static_cast<int64_t>(offsets.shape(0)) - 1;
+    if (batch.sequences < 0) refuse("offsets has 0 entries, must have at least 1");
+    batch.block_tables = vector_of<int32_t>(block_tables, "block_tables");
+    batch.table_size = static_cast<int64_t>(block_tables.shape(0));
+    batch.block_offsets = vector_of<int32_t>(block_offsets, "block_offsets", batch.sequences + 1);
+    return batch;
+}
+
+// Takes keys [blocks, kv_heads, groups, head_dim, 8] and values [blocks, kv_heads, block_size, padded head_dim].
+int64_t set_cache(AttentionJob& job, const WritableArray& keys, const WritableArray& values) {
+    require_dimensions(keys, "keys", 5);
+    require_dimensions(values, "values", 4);
+    job.half_cache = keys.dtype() == half_type;
+    for (const auto& [array, name] : {std::pair{&keys, "keys"}, {&values, "values"}}) {
+        require_type(*array, name, job.half_cache ? half_type : nb::dtype<float>());
+        require_contiguous(*array, name, 0);
+        require_size(*array, name, 1, job.kv_heads);
+    }
+    const int64_t blocks = in_range("keys.shape[0]", static_cast<int64_t>(keys.shape(0)), 0, most_int32);
+    job.block_size = in_range("values.shape[2]", static_cast<int64_t>(values.shape(2)), 1, most_int32);
+    require_size(keys, "keys", 2, (job.block_size + 7) / 8);
+    require_size(keys, "keys", 3, job.head_dim);
+    require_size(keys, "keys", 4, 8);
+    require_size(values, "values", 0, blocks);
+    require_size(values, "values", 3, (job.head_dim + 7) / 8 * 8);
+    job.keys = keys.data();
+    job.values = values.data();
+    return blocks;
+}
+
+void bind_attend(const Array& q, const Array& k, const Array& v, const Array& positions, const Array& offsets,
+                 const Array& block_tables, const Array& block_offsets, const WritableArray& keys,
+                 const WritableArray& values, float scale, int64_t window, const WritableArray& out) {
+    const Heads query = heads_of(q, "q");
+    const Heads key = heads_of(k, "k");
+    const Heads value = heads_of(v, "v");
+    if (key.heads < 1 || query.heads % key.heads != 0)
+        refuse("q has ", query.heads, " heads, which is not a multiple of k's ", key.heads);
+    in_range("head_dim", query.head_dim, 1, most_int32);
+    for (size_t dimension = 0; dimension < 3; ++dimension)
+        require_size(v, "v", dimension, static_cast<int64_t>(k.shape(dimension)));
+    require_size(k, "k", 0, query.rows.rows);
+    require_size(k, "k", 2, query.head_dim);
+    AttentionJob job{};
+    job.q = query.rows.data, job.q_stride = query.rows.stride;
+    job.k = key.rows.data, job.k_stride = key.rows.stride;
+    job.v = value.rows.data, job.v_stride = value.rows.stride;
+    job.heads = query.heads, job.kv_heads = key.heads, job.head_dim = query.head_dim;
+    job.scale = scale;
+    job.window = in_range("window", window, 0, most_elements);
+    const int64_t blocks = set_cache(job, keys, values);
+    job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.head_dim);
+    const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
+    job.positions = batch.positions;
+    nb::gil_scoped_release release;
+    check(batch, job.block_size, blocks);
+    attention(job, batch);
+}
+
+}  // namespace
+
+void bind_attention(nb::module_& module) {
+    using namespace nb::literals;
+    module.def("attention", bind_attend, "q"_a, "k"_a, "v"_a, "positions"_a, "offsets"_a, "block_tables"_a,
+               "block_offsets"_a, "keys"_a, "values"_a, "scale"_a, "window"_a, "out"_a);
+}
+
+}  // namespace freehold

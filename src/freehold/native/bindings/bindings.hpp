@@ -1,0 +1,12 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace freehold {
+
+void bind_weights(nanobind::module_& module);
+void bind_rows(nanobind::module_& module);
+void bind_attention(nanobind::module_& module);
+void bind_sampling(nanobind::module_& module);
+
+}  // namespace freehold

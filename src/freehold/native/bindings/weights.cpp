@@ -1,0 +1,224 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <utility>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "runtime/memory.hpp"
+#include "runtime/pack.hpp"
+#include "runtime/weight.hpp"
+
+namespace freehold {
+namespace {
+
+constexpr std::pair<const char*, Format> formats[] = {
+    {"f32", Format::f32}, {"f16", Format::f16}, {"bf16", Format::bf16}, {"q4", Format::q4}, {"q8", Format::q8}};
+
+Format format_of(const std::string& name) {
+    for (const auto& [known, format] : formats)
+        if (name == known) return format;
+    refuse("format is '", name, "', must be f32, f16, bf16, q4 or q8");
+}
+
+std::string name_of(Format format) {
+    for (const auto& [known, candidate] : formats)
+        if (format == candidate) return known;
+    return {};
+}
+
+void check_shape(int64_t rows, int64_t columns) {
+    in_range("rows", rows, 1, most_int32);
+    in_range("columns", columns, 1, most_int32);
+    if (rows > most_elements / columns) refuse(rows, " x ", columns, " elements are more than ", most_elements);
+}
+
+// A packed matrix and the arrays that its memory belongs to.
+struct Matrix {
+    PackedMatrix packed;
+    Array codes, scales, minimums;
+
+    int64_t bytes() const {
+        return static_cast<int64_t>(codes.nbytes() + (scales.is_valid() ? scales.nbytes() : 0) +
+                                    (minimums.is_valid() ? minimums.nbytes() : 0));
+    }
+};
+
+const void* scale_array(const Array& array, const char* name, bool half, int64_t size) {
+    require_dimensions(array, name, 1);
+    require_size(array, name, 0, size);
+    require_contiguous(array, name, 0);
+    require_type(array, name, half ? half_type : nb::dtype<float>());
+    return array.data();
+}
+
+Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns, const Array& codes,
+                   std::optional<Array> scales, std::optional<Array> minimums, int64_t group, int64_t offset) {
+    const Format format = format_of(format_name);
+    check_shape(rows, columns);
+    const auto* bytes = vector_of<uint8_t>(codes, "codes", packed_bytes(format, rows, columns));
+    if (reinterpret_cast<uintptr_t>(bytes) % sizeof(float) != 0) refuse("codes lie at an odd address");
+    PackedMatrix packed{
+        .format = format,
+        .half_scales = false,
+        .group = static_cast<int>(group),
+        .offset = static_cast<int>(offset),
+        .rows = rows,
+        .columns = columns,
+        .codes = bytes,
+        .scales = nullptr,
+        .minimums = nullptr,
+    };
+    if (!is_quantised(format)) {
+        if (scales || minimums) refuse("a weight of format ", format_name, " has neither scales nor minimums");
+        return {packed, codes, {}, {}};
+    }
+    if (!scales) refuse("a weight of format ", format_name, " needs scales");
+    if (group != 32 && !(group == 16 && format == Format::q8 && !minimums))
+        refuse("group is ", group, ", must be 32 (or 16 for q8 without minimums)");
+    in_range("offset", offset, 0, format == Format::q4 ? 15 : 0);
+    packed.half_scales = scales->dtype() == half_type;
+    const int64_t cells = packed.panels() * packed.blocks() * panel_rows;
+    packed.scales = scale_array(*scales, "scales", packed.half_scales, cells * (block_columns / group));
+    if (minimums) packed.minimums = scale_array(*minimums, "minimums", packed.half_scales, cells);
+    return {packed, codes, *scales, minimums.value_or(Array())};
+}
+
+struct LinearWeight {
+    Weight weight;
+    std::vector<Matrix> matrices;  // they keep the memory alive
+};
+
+LinearWeight make_weight(const std::vector<Matrix>& matrices, const std::optional<std::vector<std::optional<Array>>>& bias) {
+    if (matrices.empty()) refuse("a weight needs at least one part");
+    if (bias && bias->size() != matrices.size())
+        refuse("there are ", bias->size(), " biases for ", matrices.size(), " parts");
+    LinearWeight result;
+    int64_t outputs = 0;
+    for (size_t i = 0; i < matrices.size(); ++i) {
+        const PackedMatrix& packed = matrices[i].packed;
+        if (packed.columns != matrices.front().packed.columns)
+            refuse("part ", i, " has ", packed.columns, " columns, but part 0 has ", matrices.front().packed.columns);
+        outputs = in_range("outputs", outputs + packed.rows, 1, most_int32);
+        Part part{packed, {}};
+        if (bias && (*bias)[i]) {
+            const auto* values = vector_of<float>(*(*bias)[i], "bias", packed.rows);
+            part.bias.assign(packed.panels() * panel_rows, 0.0f);
+            std::copy(values, values + packed.rows, part.bias.begin());
+        }
+        result.weight.parts.push_back(std::move(part));
+        result.matrices.push_back(matrices[i]);
+    }
+    return result;
+}
+
+auto empty(int64_t bytes) {
+    in_range("bytes", bytes, 0, most_elements);
+    Memory memory = allocate(bytes);
+    auto* data = reinterpret_cast<uint8_t*>(memory.get());
+    nb::capsule owner(memory.release(), [](void* pointer) noexcept { FreeMemory()(pointer); });
+    return nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(data, {static_cast<size_t>(bytes)}, owner);
+}
+
+// Rows of `source` bytes go to row `first` of `out`, which holds whole panels.
+struct Target {
+    Format format;
+    uint8_t* out;
+};
+
+Target target_of(const std::string& name, int64_t count, int64_t columns, int64_t first, const WritableArray& out) {
+    const Format format = format_of(name);
+    check_shape(count, columns);
+    in_range("first", first, 0, most_int32);
+    check_shape(first + count, columns);
+    if (first % panel_rows != 0) refuse("first is ", first, ", must be a multiple of ", panel_rows);
+    require_dimensions(out, "out", 1);
+    const int64_t needed = packed_bytes(format, first + count, columns);
+    if (static_cast<int64_t>(out.shape(0)) < needed)
+        refuse("out has ", out.shape(0), " bytes, must have at least ", needed);
+    return {format, contiguous<WritableArray, uint8_t>(out, "out")};
+}
+
+void bind_pack_floats(const Array& values, const std::string& source, const std::string& target, int64_t count,
+                      int64_t columns, int64_t first, const WritableArray& out) {
+    const Target to = target_of(target, count, columns, first, out);
+    const Format from = format_of(source);
+    if (is_quantised(from) || is_quantised(to.format)) refuse("cannot pack floats from ", source, " to ", target);
+    const auto* bytes = vector_of<uint8_t>(values, "values", count * columns * (from == Format::f32 ? 4 : 2));
+    bool fits = false;
+    {
+        nb::gil_scoped_release release;
+        fits = pack_floats(bytes, from, to.format, count, columns, first, to.out);
+    }
+    if (!fits) refuse("a weight is beyond float16's largest number, 65504");
+}
+
+void bind_pack_codes(const Array& codes, const std::string& target, int64_t first, const WritableArray& out) {
+    require_dimensions(codes, "codes", 2);
+    const auto count = static_cast<int64_t>(codes.shape(0));
+    const auto columns = static_cast<int64_t>(codes.shape(1));
+    const Target to = target_of(target, count, columns, first, out);
+    if (!is_quantised(to.format)) refuse("cannot pack codes to ", target);
+    const auto* bytes = to.format == Format::q4
+                            ? contiguous<Array, const uint8_t>(codes, "codes")
+                            : reinterpret_cast<const uint8_t*>(contiguous<Array, const int8_t>(codes, "codes"));
+    bool fits = false;
+    {
+        nb::gil_scoped_release release;
+        fits = pack_codes(bytes, to.format, count, columns, first, to.out);
+    }
+    if (!fits) refuse("a q4 code is over 15");
+}
+
+void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {
+    const auto from = rows_of(x, "x", 2);
+    require_size(x, "x", 1, weight.weight.inputs());
+    auto* to = writable_matrix<float>(out, "out", from.rows, weight.weight.outputs());
+    nb::gil_scoped_release release;
+    linear(weight.weight, from.data, from.stride, from.rows, to);
+}
+
+void bind_embed(const LinearWeight& table, const Array& token_ids, const WritableArray& out) {
+    const auto* ids = vector_of<int32_t>(token_ids, "token_ids");
+    const auto count = static_cast<int64_t>(token_ids.shape(0));
+    const int64_t vocabulary = table.weight.outputs();
+    for (int64_t i = 0; i < count; ++i)
+        if (ids[i] < 0 || ids[i] >= vocabulary)
+            refuse("token_ids[", i, "] is ", ids[i], ", but the vocabulary has ", vocabulary, " tokens");
+    auto* to = writable_matrix<float>(out, "out", count, table.weight.inputs());
+    nb::gil_scoped_release release;
+    embed(table.weight, ids, count, to);
+}
+
+}  // namespace
+
+void bind_weights(nb::module_& module) {
+    using namespace nb::literals;
+    nb::class_<Matrix>(module, "Matrix")
+        .def(nb::new_(&make_matrix), "format"_a, "rows"_a, "columns"_a, "codes"_a, "scales"_a = nb::none(),
+             "minimums"_a = nb::none(), "group"_a = 32, "offset"_a = 0)
+        .def_prop_ro("format", [](const Matrix& matrix) { return name_of(matrix.packed.format); })
+        .def_prop_ro("rows", [](const Matrix& matrix) { return matrix.packed.rows; })
+        .def_prop_ro("columns", [](const Matrix& matrix) { return matrix.packed.columns; })
+        .def_prop_ro("half_scales", [](const Matrix& matrix) { return matrix.packed.half_scales; })
+        .def_prop_ro("bytes", &Matrix::bytes);
+    nb::class_<LinearWeight>(module, "LinearWeight")
+        .def(nb::new_(&make_weight), "parts"_a, "bias"_a = nb::none())
+        .def_prop_ro("inputs", [](const LinearWeight& weight) { return weight.weight.inputs(); })
+        .def_prop_ro("outputs", [](const LinearWeight& weight) { return weight.weight.outputs(); })
+        .def_ro("parts", &LinearWeight::matrices);
+    module.def("empty", empty, "bytes"_a);
+    module.def("packed_bytes", [](const std::string& format, int64_t rows, int64_t columns) {
+        check_shape(rows, columns);
+        return packed_bytes(format_of(format), rows, columns);
+    }, "format"_a, "rows"_a, "columns"_a);
+    module.def("pack_floats", bind_pack_floats, "values"_a, "source"_a, "target"_a, "count"_a, "columns"_a, "first"_a,
+               "out"_a);
+    module.def("pack_codes", bind_pack_codes, "codes"_a, "target"_a, "first"_a, "out"_a);
+    module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a);
+    module.def("embed", bind_embed, "table"_a, "token_ids"_a, "out"_a);
+}
+
+}  // namespace freehold

@@ -1,0 +1,246 @@
+// Paged causal attention for the rows of one sequence and one KV head.
+//
+// Each query (one row of one head) is computed in one fixed order that only its own position and window decide: scores as
+// chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as chains over
+// positions in ascending order. Queries that share a KV head are taken together, as far as the registers go, only to load
+// keys and values once; where their ranges of positions differ, each does the rest of its own alone.
+#include "kernels/kernels.hpp"
+#include "kernels/mathematics.hpp"
+
+namespace freehold::FREEHOLD_ISA {
+namespace {
+
+constexpr int64_t most_queries = 4;
+constexpr int64_t sum_chunk = 1024;      // positions that floats add up before a double takes over
+constexpr int64_t score_padding = 2 * lanes;  // what whole vectors may write behind the last score
+
+struct FloatCache {
+    using Element = float;
+    FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
+    FREEHOLD_INLINE void store(Element* to, Floats value) { FREEHOLD_ISA::store(to, value); }
+};
+struct HalfCache {
+    using Element = uint16_t;
+    FREEHOLD_INLINE Floats load(const Element* from) { return load_half(from); }
+    FREEHOLD_INLINE void store(Element* to, Floats value) { store_as(to, to_half(value)); }
+};
+
+int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+// Where a block's keys and values of one KV head begin.
+template <typename Cache>
+struct Pages {
+    using Element = typename Cache::Element;
+    const AttentionJob& job;
+    const int32_t* blocks;
+    int64_t kv_head;
+    int64_t key_groups = round_up(job.block_size, lanes) / lanes;
+    int64_t value_dim = round_up(job.head_dim, lanes);
+
+    Element* keys(int64_t block) const {
+        const int64_t page = blocks[block] * job.kv_heads + kv_head;
+        return static_cast<Element*>(job.keys) + page * key_groups * job.head_dim * lanes;
+    }
+    Element* values(int64_t block) const {
+        const int64_t page = blocks[block] * job.kv_heads + kv_head;
+        return static_cast<Element*>(job.values) + page * job.block_size * value_dim;
+    }
+};
+
+struct Query {
+    const float* q;
+    float* out;       // [head_dim] of the result
+    float* scores;    // of position `origin` and on
+    float* weighted;  // [value_dim], sums of values
+    int64_t start;    // the first position it sees
+    int64_t limit;    // one past the last
+};
+
+// Scores of Groups * 8 positions for several queries; a lane is a position.
+template <typename Cache, int Queries, int Groups>
+void score(const typename Cache::Element* keys, const Query* queries, const AttentionJob& job, int64_t at) {
+    Floats chains[Queries][Groups] = {};
+    for (int64_t d = 0; d < job.head_dim; ++d) {
+        Floats key[Groups];
+        for (int g = 0; g < Groups; ++g) key[g] = Cache::load(keys + (g * job.head_dim + d) * lanes);
+        for (int i = 0; i < Queries; ++i) {
+            const Floats q = broadcast(queries[i].q[d]);
+            for (int g = 0; g < Groups; ++g) chains[i][g] = multiply_add(key[g], q, chains[i][g]);
+        }
+    }
+    for (int i = 0; i < Queries; ++i)
+        for (int g = 0; g < Groups; ++g) store(queries[i].scores + at + g * lanes, chains[i][g] * job.scale);
+}
+
+// Scores of every position that any of the queries sees. A group of eight positions may reach past the end of its block:
+// the next block's scores then overwrite what it left there.
+template <typename Cache, int Queries>
+void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t start, int64_t limit) {
+    constexpr int most_groups = Queries == 1 ? 4 : 2;
+    const AttentionJob& job = pages.job;
+    for (int64_t base = origin; base < limit; base += job.block_size) {
+        const auto* keys = pages.keys(base / job.block_size);
+        const int64_t filled = limit - base < job.block_size ? limit - base : job.block_size;
+        const int64_t groups = round_up(filled, lanes) / lanes;
+        int64_t group = start > base ? (start - base) / lanes : 0;
+        const auto at = [&] { return base - origin + group * lanes; };
+        for (; group + most_groups <= groups; group += most_groups)
+            score<Cache, Queries, most_groups>(keys + group * job.head_dim * lanes, queries, job, at());
+        for (; group < groups; ++group)
+            score<Cache, Queries, 1>(keys + group * job.head_dim * lanes, queries, job, at());
+    }
+}
+
+// Scores become exp(score - maximum); returns their sum.
+float soften(float* scores, int64_t count) {
+    store(scores + count, broadcast(-__builtin_inff()));  // so that whole vectors may be read
+    Floats largest = broadcast(-__builtin_inff());
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Floats values = load(scores + i);
+        largest = values > largest ? values : largest;
+    }
+    float maximum = largest[0];
+    for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;
+
+    double total = 0;
+    for (int64_t begin = 0; begin < count; begin += sum_chunk) {
+        Floats sums{};
+        for (int64_t i = begin; i < count && i < begin + sum_chunk; i += lanes) {
+            const Floats powers = exponential(load(scores + i) - maximum);
+            store(scores + i, powers);
+            sums += powers;
+        }
+        total += sum(sums);
+    }
+    return static_cast<float>(total);
+}
+
+// Adds the values of positions [from, to), each times its weight.
+template <typename Cache, int Queries>
+void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t from, int64_t to) {
+    constexpr int most_vectors = 2;
+    const int64_t size = pages.job.block_size;
+    const int64_t dim = pages.value_dim;
+    for (int64_t position = from; position < to;) {
+        const int64_t block = position / size;
+        const int64_t end = (block + 1) * size < to ? (block + 1) * size : to;
+        const auto* values = pages.values(block) - block * size * dim;
+        const auto add = [&]<int vectors>(int64_t d) {
+            Floats sums[Queries][vectors];
+            for (int i = 0; i < Queries; ++i)
+                for (int v = 0; v < vectors; ++v) sums[i][v] = load(queries[i].weighted + d + v * lanes);
+            for (int64_t at = position; at < end; ++at) {
+                Floats value[vectors];
+                for (int v = 0; v < vectors; ++v) value[v] = Cache::load(values + at * dim + d + v * lanes);
+                for (int i = 0; i < Queries; ++i) {
+                    const Floats weight = broadcast(queries[i].scores[at - origin]);
+                    for (int v = 0; v < vectors; ++v) sums[i][v] = multiply_add(value[v], weight, sums[i][v]);
+                }
+            }
+            for (int i = 0; i < Queries; ++i)
+                for (int v = 0; v < vectors; ++v) store(queries[i].weighted + d + v * lanes, sums[i][v]);
+        };
+        int64_t d = 0;
+        for (; d + most_vectors * lanes <= dim; d += most_vectors * lanes) add.template operator()<most_vectors>(d);
+        if (d < dim) add.template operator()<1>(d);
+        position = end;
+    }
+}
+
+template <typename Cache, int Queries>
+void attend_queries(const Pages<Cache>& pages, const Query* queries) {
+    const AttentionJob& job = pages.job;
+    int64_t start = queries[0].start, limit = queries[0].limit;                  // what any of them sees
+    int64_t common_start = queries[0].start, common_limit = queries[0].limit;    // what all of them see
+    for (int i = 1; i < Queries; ++i) {
+        start = queries[i].start < start ? queries[i].start : start;
+        limit = queries[i].limit > limit ? queries[i].limit : limit;
+        common_start = queries[i].start > common_start ? queries[i].start : common_start;
+        common_limit = queries[i].limit < common_limit ? queries[i].limit : common_limit;
+    }
+    if (common_start > common_limit) common_start = common_limit = start;  // nothing in common
+
+    const int64_t origin = start / job.block_size * job.block_size;
+    score_all<Cache, Queries>(pages, queries, origin, start, limit);
+    float totals[Queries];
+    for (int i = 0; i < Queries; ++i) {
+        totals[i] = soften(queries[i].scores + queries[i].start - origin, queries[i].limit - queries[i].start);
+        for (int64_t d = 0; d < pages.value_dim; d += lanes) store(queries[i].weighted + d, Floats{});
+        if (queries[i].start < common_start)
+            add_values<Cache, 1>(pages, queries + i, origin, queries[i].start, common_start);
+    }
+    add_values<Cache, Queries>(pages, queries, origin, common_start, common_limit);
+    for (int i = 0; i < Queries; ++i) {
+        const int64_t rest = common_limit > queries[i].start ? common_limit : queries[i].start;
+        add_values<Cache, 1>(pages, queries + i, origin, rest, queries[i].limit);
+        for (int64_t d = 0; d < job.head_dim; ++d) queries[i].out[d] = queries[i].weighted[d] / totals[i];
+    }
+}
+
+template <typename Cache>
+void attend_range(const AttentionJob& job, const AttentionRange& range, float* scratch) {
+    const Pages<Cache> pages{job, range.blocks, range.kv_head};
+    const int64_t group = job.heads / job.kv_heads;
+    const int64_t count = (range.last - range.first) * group;
+    const int64_t stride = attention_scratch(job, job.positions[range.last - 1] + 1) / most_queries;
+    for (int64_t first = 0; first < count; first += most_queries) {
+        const int64_t together = count - first < most_queries ? count - first : most_queries;
+        Query queries[most_queries];
+        for (int64_t i = 0; i < together; ++i) {
+            const int64_t row = range.first + (first + i) / group;
+            const int64_t head = range.kv_head * group + (first + i) % group;
+            const int64_t limit = int64_t{job.positions[row]} + 1;
+            queries[i] = {
+                .q = job.q + row * job.q_stride + head * job.head_dim,
+                .out = job.out + (row * job.heads + head) * job.head_dim,
+                .scores = scratch + i * stride + pages.value_dim,
+                .weighted = scratch + i * stride,
+                .start = job.window > 0 && limit > job.window ? limit - job.window : 0,
+                .limit = limit,
+            };
+        }
+        switch (together) {
+            case 1: attend_queries<Cache, 1>(pages, queries); break;
+            case 2: attend_queries<Cache, 2>(pages, queries); break;
+            case 3: attend_queries<Cache, 3>(pages, queries); break;
+            default: attend_queries<Cache, 4>(pages, queries); break;
+        }
+    }
+}
+
+template <typename Cache>
+void write_range(const AttentionJob& job, const AttentionRange& range) {
+    const Pages<Cache> pages{job, range.blocks, range.kv_head};
+    using Element = typename Cache::Element;
+    for (int64_t row = range.first; row < range.last; ++row) {
+        const int64_t block = job.positions[row] / job.block_size;
+        const int64_t slot = job.positions[row] % job.block_size;
+        const float* k = job.k + row * job.k_stride + range.kv_head * job.head_dim;
+        const float* v = job.v + row * job.v_stride + range.kv_head * job.head_dim;
+        Element* key = pages.keys(block) + slot / lanes * job.head_dim * lanes + slot % lanes;
+        Element* value = pages.values(block) + slot * pages.value_dim;
+        for (int64_t d = 0; d < job.head_dim; d += lanes) {
+            const int64_t count = job.head_dim - d < lanes ? job.head_dim - d : lanes;
+            Element elements[lanes];
+            Cache::store(elements, load_some(k + d, count));
+            for (int64_t i = 0; i < count; ++i) key[(d + i) * lanes] = elements[i];
+            Cache::store(value + d, load_some(v + d, count));
+        }
+    }
+}
+
+}  // namespace
+
+int64_t attention_scratch(const AttentionJob& job, int64_t positions) {
+    return most_queries * (round_up(positions, lanes) + score_padding + round_up(job.head_dim, lanes));
+}
+
+void write_cache(const AttentionJob& job, const AttentionRange& range) {
+    job.half_cache ? write_range<HalfCache>(job, range) : write_range<FloatCache>(job, range);
+}
+
+void attend(const AttentionJob& job, const AttentionRange& range, float* scratch) {
+    job.half_cache ? attend_range<HalfCache>(job, range, scratch) : attend_range<FloatCache>(job, range, scratch);
+}
+
+}  // namespace freehold::FREEHOLD_ISA

@@ -1,0 +1,45 @@
+// exp and what is made of it, on eight floats. Every element goes through the same steps wherever it lies in a row.
+#pragma once
+
+#include "kernels/simd.hpp"
+
+namespace freehold::FREEHOLD_ISA {
+
+// exp(x) within 2 units in the last place; 0 below -87.3, where results would be subnormal; NaN stays NaN.
+//
+// x = n ln 2 + r with |r| <= ln 2 / 2, and exp(r) by its Taylor series up to r^7: the rest is below 0.35^8 / 8! = 6e-9.
+FREEHOLD_INLINE Floats exponential(Floats x) {
+    constexpr float log2_of_e = 1.44269504088896341f;
+    constexpr float ln2_high = 0.693359375f;  // few bits, so that n * ln2_high is exact
+    constexpr float ln2_low = -2.12194440054690583e-4f;
+    constexpr float round_to_integer = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+
+    const Floats bounded = larger(-88.0f, smaller(88.7f, x));
+    const Floats shifted = multiply_add(bounded, broadcast(log2_of_e), broadcast(round_to_integer));
+    const Floats n = shifted - round_to_integer;
+    Floats r = multiply_add(n, broadcast(-ln2_high), bounded);
+    r = multiply_add(n, broadcast(-ln2_low), r);
+
+    Floats series = broadcast(1.0f / 5040);
+    constexpr float coefficients[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f, 1.0f};
+    for (const float coefficient : coefficients)
+        series = multiply_add(series, r, broadcast(coefficient));
+
+    const Words exponent = (bits<Words>(shifted) - bits<uint32_t>(round_to_integer) + 127) << 23;
+    const Floats result = series * bits<Floats>(exponent);
+    return x < -87.3f ? Floats{} : result;
+}
+
+FREEHOLD_INLINE Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+
+// x * sigmoid(x) (Hendrycks and Gimpel 2016).
+FREEHOLD_INLINE Floats silu(Floats x) { return x * sigmoid(x); }
+
+// x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3), which is x * sigmoid(2 u).
+FREEHOLD_INLINE Floats gelu_tanh(Floats x) {
+    constexpr float twice_root = 1.59576912160573071f;  // 2 * sqrt(2 / pi)
+    const Floats cubic = x * (1.0f + 0.044715f * x * x);
+    return x * sigmoid(twice_root * cubic);
+}
+
+}  // namespace freehold::FREEHOLD_ISA

@@ -1,0 +1,80 @@
+#include "kernels/simd.hpp"
+#include "kernels/kernels.hpp"
+
+namespace freehold::FREEHOLD_ISA {
+namespace {
+
+constexpr int64_t vectors = block_columns / lanes;
+
+// Below this a scale, or its inverse, would leave the normal range; such a block counts as zero.
+constexpr float smallest_maximum = 0x1p-100f;
+
+// To the nearest integer, ties to even, for |x| < 2^22.
+FREEHOLD_INLINE Ints round_to_integer(Floats x) {
+    constexpr float magic = 0x1.8p23f;
+    return bits<Ints>(x + magic) - bits<int32_t>(magic);
+}
+
+// As integers without the sign bit floats keep their order, with infinity and NaN above all others.
+FREEHOLD_INLINE uint32_t largest_magnitude(const Floats* values) {
+    Words largest{};
+    for (int64_t i = 0; i < vectors; ++i) {
+        const Words magnitude = bits<Words>(values[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    uint32_t result = 0;
+    for (int64_t lane = 0; lane < lanes; ++lane) result = largest[lane] > result ? largest[lane] : result;
+    return result;
+}
+
+void quantise_block(const Floats* values, const QuantisedRows& out, int64_t block) {
+    constexpr uint32_t infinity = 0x7f800000;
+    const uint32_t magnitude = largest_magnitude(values);
+    const float maximum = bits<float>(magnitude);
+    const bool usable = maximum >= smallest_maximum && magnitude < infinity;
+    const float scale = magnitude >= infinity ? __builtin_nanf("") : usable ? maximum / 127.0f : 0.0f;
+    const float inverse = usable ? 127.0f / maximum : 0.0f;
+
+    int8_t* codes = out.codes + block * block_columns;
+    int32_t halves[2] = {};
+    for (int64_t i = 0; i < vectors; ++i) {
+        const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+            codes[i * lanes + lane] = static_cast<int8_t>(rounded[lane]);
+            halves[lane / 2 % 2] += rounded[lane];
+        }
+    }
+    const int16_t pairs[2] = {static_cast<int16_t>(halves[0]), static_cast<int16_t>(halves[1])};
+    out.pairs[block] = load_as<int32_t>(pairs);
+    out.scales[block] = scale;
+    out.sums[block] = scale * static_cast<float>(halves[0] + halves[1]);
+}
+
+}  // namespace
+
+void quantise(const float* x, int64_t x_stride, int64_t columns, const QuantisedRows& out, int64_t first,
+              int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+        const float* from = x + row * x_stride;
+        for (int64_t block = 0; block < out.blocks; ++block) {
+            const int64_t column = block * block_columns;
+            Floats values[vectors];
+            for (int64_t i = 0; i < vectors; ++i) {
+                const int64_t rest = columns - (column + i * lanes);
+                values[i] = rest >= lanes ? load(from + column + i * lanes)
+                                          : load_some(from + column + i * lanes, rest > 0 ? rest : 0);
+            }
+            quantise_block(values, out, row * out.blocks + block);
+        }
+    }
+}
+
+void to_half(const float* x, int64_t count, uint16_t* out) {
+    for (int64_t i = 0; i < count; i += lanes) {
+        const int64_t rest = count - i < lanes ? count - i : lanes;
+        const Halves halves = to_half(load_some(x + i, rest));
+        std::memcpy(out + i, &halves, rest * sizeof(uint16_t));
+    }
+}
+
+}  // namespace freehold::FREEHOLD_ISA

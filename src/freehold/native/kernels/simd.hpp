@@ -1,0 +1,200 @@
+// Vectors of eight floats and the integer dot products, the same names for every instruction set.
+//
+// GCC's and Clang's vector types give arithmetic, comparison and selection everywhere; what they lack follows below in two
+// versions. All functions are forced inline: a function that the linker could share between instruction sets must not exist.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define FREEHOLD_INLINE static inline __attribute__((always_inline))
+
+namespace freehold::FREEHOLD_ISA {
+
+constexpr int64_t lanes = 8;
+
+using Floats = float __attribute__((vector_size(32)));
+using Ints = int32_t __attribute__((vector_size(32)));
+using Words = uint32_t __attribute__((vector_size(32)));
+using Halves = uint16_t __attribute__((vector_size(16)));
+using Bytes = uint8_t __attribute__((vector_size(32)));
+
+FREEHOLD_INLINE Floats broadcast(float x) { return Floats{x, x, x, x, x, x, x, x}; }
+FREEHOLD_INLINE Ints broadcast(int32_t x) { return Ints{x, x, x, x, x, x, x, x}; }
+
+template <typename Vector>
+FREEHOLD_INLINE Vector load_as(const void* from) {
+    Vector value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <typename Vector>
+FREEHOLD_INLINE void store_as(void* to, Vector value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+FREEHOLD_INLINE Floats load(const float* from) { return load_as<Floats>(from); }
+FREEHOLD_INLINE void store(float* to, Floats value) { store_as(to, value); }
+
+// The first `count` of eight, zeros behind them; and the reverse. For the ends of rows.
+FREEHOLD_INLINE Floats load_some(const float* from, int64_t count) {
+    float values[lanes] = {};
+    std::memcpy(values, from, count * sizeof(float));
+    return load(values);
+}
+FREEHOLD_INLINE void store_some(float* to, Floats value, int64_t count) {
+    std::memcpy(to, &value, count * sizeof(float));
+}
+
+template <typename To, typename From>
+FREEHOLD_INLINE To bits(From value) {
+    static_assert(sizeof(To) == sizeof(From));
+    To result;
+    std::memcpy(&result, &value, sizeof result);
+    return result;
+}
+
+FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from) {
+    return bits<Floats>(__builtin_convertvector(load_as<Halves>(from), Words) << 16);
+}
+
+// NaN in y stays.
+FREEHOLD_INLINE Floats smaller(float bound, Floats y) { return broadcast(bound) < y ? broadcast(bound) : y; }
+FREEHOLD_INLINE Floats larger(float bound, Floats y) { return broadcast(bound) > y ? broadcast(bound) : y; }
+
+FREEHOLD_INLINE float sum(Floats v) {
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+#if defined(__AVX2__)
+
+FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+FREEHOLD_INLINE Floats to_floats(Ints x) { return _mm256_cvtepi32_ps((__m256i)x); }
+FREEHOLD_INLINE Floats load_half(const uint16_t* from) { return _mm256_cvtph_ps((__m128i)load_as<Halves>(from)); }
+FREEHOLD_INLINE Halves to_half(Floats x) {
+    return (Halves)_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+// Four activations, repeated for every row.
+using Quad = __m256i;
+FREEHOLD_INLINE Quad load_quad(const int8_t* from) { return _mm256_set1_epi32(load_as<int32_t>(from)); }
+
+// Sixteen sums of 16 bits, two per row; exact as layout.hpp shows.
+struct NibbleDot {
+    __m256i sums;
+
+    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) {
+        return {_mm256_mullo_epi16(_mm256_set1_epi32(pairs), _mm256_set1_epi16(factor))};
+    }
+    inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
+        sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16((__m256i)codes, quad));
+    }
+    inline __attribute__((always_inline)) Ints total() const {
+        return (Ints)_mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    }
+};
+
+// maddubs wants one unsigned side, so the weight's sign moves to the activation; -128 becomes 128 and still fits.
+struct ByteCodes {
+    __m256i magnitude, codes;
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) {
+        const __m256i codes = (__m256i)load_as<Bytes>(from);
+        return {_mm256_abs_epi8(codes), codes};
+    }
+};
+struct ByteDot {
+    __m256i sums;
+
+    FREEHOLD_INLINE ByteDot start() { return {_mm256_setzero_si256()}; }
+    inline __attribute__((always_inline)) void add(const ByteCodes& codes, Quad quad) {
+        const __m256i products = _mm256_maddubs_epi16(codes.magnitude, _mm256_sign_epi8(quad, codes.codes));
+        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
+    }
+    inline __attribute__((always_inline)) Ints total() const { return (Ints)sums; }
+};
+
+#else
+
+using Shorts = int16_t __attribute__((vector_size(64)));
+using WideWords = int32_t __attribute__((vector_size(64)));
+using Longs = int64_t __attribute__((vector_size(64)));
+using SignedBytes = int8_t __attribute__((vector_size(32)));
+
+FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+FREEHOLD_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
+
+// Moves exponent and fraction into place; multiplying by 2^112 mends the exponent, for subnormal numbers too.
+FREEHOLD_INLINE Floats load_half(const uint16_t* from) {
+    const Words half = __builtin_convertvector(load_as<Halves>(from), Words);
+    const Words magnitude = half & 0x7fff;
+    const Words shifted = bits<Words>(bits<Floats>(magnitude << 13) * 0x1p112f);
+    const Words value = magnitude >= 0x7c00 ? (magnitude << 13) | 0x7f800000u : shifted;
+    return bits<Floats>(value | (half & 0x8000) << 16);
+}
+
+// To nearest, ties to even. Below 2^-14, where float16 has fixed steps of 2^-24, adding 0.5 leaves the rounding to the
+// adder: the last bit of a float32 in [0.5, 1) is 2^-24.
+FREEHOLD_INLINE Halves to_half(Floats x) {
+    const Words word = bits<Words>(x);
+    const Words sign = word >> 16 & 0x8000;
+    const Words magnitude = word & 0x7fffffff;
+    const Words small = bits<Words>(bits<Floats>(magnitude) + 0.5f) - 0x3f000000u;
+    const Words odd = magnitude >> 13 & 1;
+    const Words normal = (magnitude - 0x38000000u + 0xfff + odd) >> 13;
+    const Words overflow = magnitude > 0x7f800000 ? Words{} + 0x7e00u : Words{} + 0x7c00u;
+    const Words finite = magnitude < 0x38800000 ? small : normal;
+    return __builtin_convertvector(sign | (magnitude >= 0x477ff000 ? overflow : finite), Halves);
+}
+
+using Quad = Shorts;
+FREEHOLD_INLINE Quad load_quad(const int8_t* from) {
+    const int16_t four[4] = {from[0], from[1], from[2], from[3]};
+    return (Shorts)(Longs{} + load_as<int64_t>(four));
+}
+
+// [8 rows][4 columns] of 16 bits -> [8 rows] of 32 bits.
+FREEHOLD_INLINE Ints sum_columns(Shorts products) {
+    const WideWords both = (WideWords)products;
+    const Longs pairs = (Longs)((both << 16 >> 16) + (both >> 16));
+    return __builtin_convertvector((pairs << 32 >> 32) + (pairs >> 32), Ints);
+}
+
+struct NibbleDot {
+    Shorts sums;  // per column: at most 15 * 127 * 8 steps
+    int32_t correction;
+
+    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) {
+        int16_t both[2];
+        std::memcpy(both, &pairs, sizeof both);
+        return {Shorts{}, (both[0] + both[1]) * factor};
+    }
+    inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
+        sums += __builtin_convertvector(codes, Shorts) * quad;
+    }
+    inline __attribute__((always_inline)) Ints total() const { return sum_columns(sums) + correction; }
+};
+
+struct ByteCodes {
+    Shorts codes;
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) {
+        return {__builtin_convertvector(load_as<SignedBytes>(from), Shorts)};
+    }
+};
+struct ByteDot {
+    Ints sums;
+
+    FREEHOLD_INLINE ByteDot start() { return {Ints{}}; }
+    inline __attribute__((always_inline)) void add(const ByteCodes& codes, Quad quad) {
+        sums += sum_columns(codes.codes * quad);
+    }
+    inline __attribute__((always_inline)) Ints total() const { return sums; }
+};
+
+#endif
+
+}  // namespace freehold::FREEHOLD_ISA

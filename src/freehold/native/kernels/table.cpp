@@ -1,0 +1,34 @@
+#include "kernels/table.hpp"
+
+#include "kernels/kernels.hpp"
+
+#define FREEHOLD_TEXT(name) #name
+#define FREEHOLD_NAME(name) FREEHOLD_TEXT(name)
+
+namespace freehold::FREEHOLD_ISA {
+namespace {
+
+void linear(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
+    const auto run = is_quantised(job.matrix->format) ? linear_quantised : linear_float;
+    run(job, first_token, last_token, first_panel, last_panel);
+}
+
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels{
+    .name = FREEHOLD_NAME(FREEHOLD_ISA),
+    .quantise = quantise,
+    .linear = linear,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .gate = gate,
+    .write_cache = write_cache,
+    .attention_scratch = attention_scratch,
+    .attend = attend,
+    .logit_statistics = logit_statistics,
+    .exponentials = exponentials,
+    .to_half = to_half,
+};
+
+}  // namespace freehold::FREEHOLD_ISA

@@ -1,0 +1,84 @@
+// The table of kernels that each instruction set fills in. Kernels compute a range of a job and know no threads.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/layout.hpp"
+
+namespace freehold {
+
+// out[token][row] for one packed weight. The pointers are those of the first token; out is the matrix's first column.
+struct LinearJob {
+    const PackedMatrix* matrix;
+    const float* bias;  // [panels * 8], or null
+    const float* x;     // for the float formats
+    int64_t x_stride;
+    QuantisedRows quantised;  // for the quantised formats
+    float* out;
+    int64_t out_stride;
+};
+
+enum class Activation : uint8_t { silu, gelu_tanh };
+
+// Paged causal attention. Layouts of the cache, for head_dim d padded to whole vectors in the values:
+//     keys    [blocks][kv_heads][block_size / 8, rounded up][head_dim][8 positions]
+//     values  [blocks][kv_heads][block_size][head_dim rounded up to 8]
+struct AttentionJob {
+    const float* q;  // [tokens][heads][head_dim], rows q_stride apart
+    const float* k;  // [tokens][kv_heads][head_dim]
+    const float* v;
+    float* out;      // [tokens][heads][head_dim], contiguous
+    int64_t q_stride, k_stride, v_stride;
+    int64_t heads, kv_heads, head_dim;
+    const int32_t* positions;  // [tokens]
+    void* keys;
+    void* values;
+    bool half_cache;  // float16, else float32
+    int64_t block_size;
+    float scale;
+    int64_t window;  // 0 for none
+};
+
+// Rows [first, last) of one sequence, whose cache blocks are `blocks`.
+struct AttentionRange {
+    const int32_t* blocks;
+    int64_t first, last;
+    int64_t kv_head;
+};
+
+struct LogitStatistics {
+    float maximum;
+    bool finite;  // no NaN and no +infinity, and at least one value above -infinity
+};
+
+struct Kernels {
+    const char* name;
+
+    // Tokens [first, last) of x, from float32.
+    void (*quantise)(const float* x, int64_t x_stride, int64_t columns, const QuantisedRows& out, int64_t first,
+                     int64_t last);
+    // Tokens [first_token, last_token) times panels [first_panel, last_panel).
+    void (*linear)(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
+                   int64_t last_panel);
+
+    void (*rms_norm)(const float* x, int64_t x_stride, const float* weight, float epsilon, int64_t columns, float* out,
+                     int64_t first, int64_t last);
+    // x [tokens][heads][head_dim] in place; cosines and sines [tokens][pairs].
+    void (*rope)(float* x, int64_t x_stride, int64_t heads, int64_t head_dim, const float* cosines, const float* sines,
+                 int64_t pairs, int64_t first, int64_t last);
+    // gate_up [tokens][2 * width]: the first half of each row becomes activation(first half) * second half.
+    void (*gate)(float* gate_up, int64_t stride, int64_t width, Activation activation, int64_t first, int64_t last);
+
+    void (*write_cache)(const AttentionJob& job, const AttentionRange& range);
+    // Floats of scratch that attend needs when no row is past `positions`.
+    int64_t (*attention_scratch)(const AttentionJob& job, int64_t positions);
+    void (*attend)(const AttentionJob& job, const AttentionRange& range, float* scratch);
+
+    LogitStatistics (*logit_statistics)(const float* logits, int64_t count);
+    // out = exp((x - maximum) * factor) where out is not null; returns the sum.
+    double (*exponentials)(const float* x, int64_t count, float maximum, float factor, float* out);
+
+    void (*to_half)(const float* x, int64_t count, uint16_t* out);
+};
+
+}  // namespace freehold

@@ -1,0 +1,49 @@
+// Walks a range of tokens and panels in tiles that fit the registers.
+#pragma once
+
+#include "kernels/simd.hpp"
+#include "kernels/table.hpp"
+
+namespace freehold::FREEHOLD_ISA {
+
+// The finished chains of one token and one panel go to its outputs, of which the last panel may have fewer than eight.
+FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, Floats chain) {
+    const int64_t row = panel * panel_rows;
+    const Floats result = job.bias != nullptr ? chain + load(job.bias + row) : chain;
+    float* to = job.out + token * job.out_stride + row;
+    const int64_t rest = job.matrix->rows - row;
+    if (rest >= panel_rows)
+        store(to, result);
+    else
+        store_some(to, result, rest);
+}
+
+template <typename Kernel, int Tokens, int Panels>
+FREEHOLD_INLINE void run_panels(const LinearJob& job, int64_t token, int64_t first, int64_t last) {
+    int64_t panel = first;
+    for (; panel + Panels <= last; panel += Panels) Kernel::template tile<Tokens, Panels>(job, token, panel);
+    if constexpr (Panels > 1) run_panels<Kernel, Tokens, Panels / 2>(job, token, panel, last);
+}
+
+// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For one token many panels are in
+// flight to hide the latency of their chains; for many, a pair of panels stays in the nearest cache while tokens pass.
+template <typename Kernel>
+void run_tiles(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
+    constexpr int most = Kernel::tokens;
+    constexpr int pair = Kernel::panels;
+    if (last_token - first_token == 1)
+        return run_panels<Kernel, 1, Kernel::panels_for_one>(job, first_token, first_panel, last_panel);
+    for (int64_t panel = first_panel; panel < last_panel; panel += pair) {
+        const int64_t end = panel + pair < last_panel ? panel + pair : last_panel;
+        int64_t token = first_token;
+        for (; token + most <= last_token; token += most) run_panels<Kernel, most, pair>(job, token, panel, end);
+        switch (last_token - token) {
+            case 1: run_panels<Kernel, 1, pair>(job, token, panel, end); break;
+            case 2: run_panels<Kernel, 2, pair>(job, token, panel, end); break;
+            case 3: run_panels<Kernel, 3, pair>(job, token, panel, end); break;
+        }
+    }
+    static_assert(most == 4);
+}
+
+}  // namespace freehold::FREEHOLD_ISA

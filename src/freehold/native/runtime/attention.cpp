@@ -1,0 +1,93 @@
+#include "runtime/attention.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "runtime/isa.hpp"
+#include "runtime/memory.hpp"
+#include "runtime/thread_pool.hpp"
+
+namespace freehold {
+namespace {
+
+constexpr int64_t rows_together = 16;
+
+using std::to_string;
+
+[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+
+void check_offsets(const int32_t* offsets, int64_t sequences, int64_t total, const std::string& name) {
+    if (offsets[0] != 0) refuse(name + " begin at " + to_string(offsets[0]) + ", must begin at 0");
+    for (int64_t i = 0; i < sequences; ++i)
+        if (offsets[i + 1] < offsets[i])
+            refuse(name + " fall from " + to_string(offsets[i]) + " to " + to_string(offsets[i + 1]) + " at sequence " +
+                   to_string(i));
+    if (offsets[sequences] != total)
+        refuse(name + " end at " + to_string(offsets[sequences]) + ", but there are " + to_string(total));
+}
+
+void check_positions(const RaggedBatch& batch, int64_t sequence, int64_t block_size) {
+    const int64_t first = batch.offsets[sequence];
+    const int64_t last = batch.offsets[sequence + 1];
+    const int64_t room = (batch.block_offsets[sequence + 1] - batch.block_offsets[sequence]) * block_size;
+    for (int64_t row = first; row < last; ++row) {
+        const int64_t position = batch.positions[row];
+        if (position < 0 || position >= room)
+            refuse("row " + to_string(row) + " is at position " + to_string(position) + ", but the blocks of sequence " +
+                   to_string(sequence) + " hold " + to_string(room) + " positions");
+        if (row > first && position != int64_t{batch.positions[row - 1]} + 1)
+            refuse("row " + to_string(row) + " is at position " + to_string(position) + " after position " +
+                   to_string(batch.positions[row - 1]) + " of the same sequence");
+    }
+}
+
+std::vector<AttentionRange> ranges_of(const RaggedBatch& batch) {
+    std::vector<AttentionRange> ranges;
+    for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
+        const int64_t end = batch.offsets[sequence + 1];
+        const int32_t* blocks = batch.block_tables + batch.block_offsets[sequence];
+        for (int64_t first = batch.offsets[sequence]; first < end; first += rows_together)
+            ranges.push_back({blocks, first, std::min(first + rows_together, end), 0});
+    }
+    return ranges;
+}
+
+}  // namespace
+
+void check(const RaggedBatch& batch, int64_t block_size, int64_t blocks) {
+    check_offsets(batch.offsets, batch.sequences, batch.tokens, "offsets");
+    check_offsets(batch.block_offsets, batch.sequences, batch.table_size, "block_offsets");
+    for (int64_t i = 0; i < batch.table_size; ++i)
+        if (batch.block_tables[i] < 0 || batch.block_tables[i] >= blocks)
+            refuse("block_tables[" + to_string(i) + "] is " + to_string(batch.block_tables[i]) + ", but the cache has " +
+                   to_string(blocks) + " blocks");
+    for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) check_positions(batch, sequence, block_size);
+}
+
+void attention(const AttentionJob& job, const RaggedBatch& batch) {
+    thread_local Scratch memory;
+    if (batch.tokens == 0) return;
+    const Kernels& kernel = kernels();
+    const std::vector<AttentionRange> ranges = ranges_of(batch);
+    const int64_t most_positions = *std::max_element(batch.positions, batch.positions + batch.tokens) + int64_t{1};
+    const int64_t scratch_size = kernel.attention_scratch(job, most_positions);
+    const int workers = threads();
+    auto* scratch = memory.reserve<float>(scratch_size * workers);
+
+    const int64_t pieces = static_cast<int64_t>(ranges.size()) * job.kv_heads;
+    const auto piece_of = [&](int64_t piece) {
+        AttentionRange range = ranges[piece / job.kv_heads];
+        range.kv_head = piece % job.kv_heads;
+        return range;
+    };
+    parallel_ranges(pieces, 8, [&](int64_t first, int64_t last) {
+        for (int64_t piece = first; piece < last; ++piece) kernel.write_cache(job, piece_of(piece));
+    });
+    parallel_for(pieces, workers, [&](int64_t piece, int worker) {
+        kernel.attend(job, piece_of(piece), scratch + worker * scratch_size);
+    });
+}
+
+}  // namespace freehold

@@ -1,0 +1,76 @@
+#include <algorithm>
+
+#include "runtime/half.hpp"
+#include "runtime/thread_pool.hpp"
+#include "runtime/weight.hpp"
+
+namespace freehold {
+namespace {
+
+constexpr int64_t grain = 4096;  // elements
+
+float float_value(const PackedMatrix& matrix, int64_t at) {
+    switch (matrix.format) {
+        case Format::f32: return static_cast<const float*>(matrix.codes)[at];
+        case Format::f16: return half_to_float(static_cast<const uint16_t*>(matrix.codes)[at]);
+        default: return bfloat_to_float(static_cast<const uint16_t*>(matrix.codes)[at]);
+    }
+}
+
+float scale_value(const PackedMatrix& matrix, const void* scales, int64_t at) {
+    return matrix.half_scales ? half_to_float(static_cast<const uint16_t*>(scales)[at])
+                              : static_cast<const float*>(scales)[at];
+}
+
+// The code of one column of a block, less its offset.
+float code_value(const PackedMatrix& matrix, int64_t block, int64_t lane, int64_t column) {
+    const auto* codes = static_cast<const uint8_t*>(matrix.codes);
+    const int64_t step = column / 4;
+    if (matrix.format == Format::q8) {
+        const uint8_t code = codes[block * q8_block_bytes + (step * panel_rows + lane) * 4 + column % 4];
+        return static_cast<float>(static_cast<int8_t>(code));
+    }
+    const uint8_t both = codes[block * q4_block_bytes + (step % 4 * panel_rows + lane) * 4 + column % 4];
+    return static_cast<float>(step < 4 ? both & 15 : both >> 4) - static_cast<float>(matrix.offset);
+}
+
+void float_row(const PackedMatrix& matrix, int64_t row, float* out) {
+    const int64_t begin = row / panel_rows * matrix.columns * panel_rows + row % panel_rows;
+    for (int64_t column = 0; column < matrix.columns; ++column)
+        out[column] = float_value(matrix, begin + column * panel_rows);
+}
+
+// The same two roundings as GroupedTensor.float32: a product, then a sum where there are minimums.
+void quantised_row(const PackedMatrix& matrix, int64_t row, float* out) {
+    const int64_t lane = row % panel_rows;
+    const int64_t groups = block_columns / matrix.group;
+    for (int64_t column = 0; column < matrix.columns; ++column) {
+        const int64_t block = row / panel_rows * matrix.blocks() + column / block_columns;
+        const int64_t within = column % block_columns;
+        const int64_t group = block * groups + within / matrix.group;
+        float value = code_value(matrix, block, lane, within) *
+                      scale_value(matrix, matrix.scales, group * panel_rows + lane);
+        if (matrix.minimums != nullptr) value += scale_value(matrix, matrix.minimums, block * panel_rows + lane);
+        out[column] = value;
+    }
+}
+
+void embed_one(const Weight& table, int64_t row, float* out) {
+    for (const Part& part : table.parts) {
+        if (row < part.matrix.rows)
+            return is_quantised(part.matrix.format) ? quantised_row(part.matrix, row, out)
+                                                    : float_row(part.matrix, row, out);
+        row -= part.matrix.rows;
+    }
+}
+
+}  // namespace
+
+void embed(const Weight& table, const int32_t* ids, int64_t count, float* out) {
+    const int64_t columns = table.inputs();
+    parallel_ranges(count, std::max<int64_t>(grain / columns, 1), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) embed_one(table, ids[i], out + i * columns);
+    });
+}
+
+}  // namespace freehold

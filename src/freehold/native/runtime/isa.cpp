@@ -1,0 +1,61 @@
+#include "runtime/isa.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace freehold {
+
+namespace portable {
+extern const Kernels kernels;
+}
+#if defined(FREEHOLD_HAVE_AVX2)
+namespace avx2 {
+extern const Kernels kernels;
+}
+#endif
+
+namespace {
+
+std::vector<const Kernels*> available() {
+    std::vector<const Kernels*> found{&portable::kernels};
+#if defined(FREEHOLD_HAVE_AVX2)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+        found.push_back(&avx2::kernels);
+#endif
+    return found;
+}
+
+const Kernels& named(const std::string& name, const char* source) {
+    std::string known;
+    for (const Kernels* candidate : available()) {
+        if (name == candidate->name) return *candidate;
+        known += (known.empty() ? "" : ", ") + std::string(candidate->name);
+    }
+    throw std::invalid_argument(std::string(source) + " is '" + name + "', but this build and this processor offer: " +
+                                known);
+}
+
+std::atomic<const Kernels*> current{nullptr};
+
+}  // namespace
+
+const Kernels& kernels() {
+    if (const Kernels* chosen = current.load(std::memory_order_acquire)) return *chosen;
+    const char* wanted = std::getenv("FREEHOLD_ISA");
+    const Kernels& chosen =
+        wanted != nullptr && *wanted != '\0' ? named(wanted, "FREEHOLD_ISA") : *available().back();
+    current.store(&chosen, std::memory_order_release);
+    return chosen;
+}
+
+std::vector<std::string> available_isas() {
+    std::vector<std::string> names;
+    for (const Kernels* candidate : available()) names.emplace_back(candidate->name);
+    return names;
+}
+
+void use_isa(const std::string& name) { current.store(&named(name, "isa"), std::memory_order_release); }
+
+}  // namespace freehold

@@ -1,0 +1,195 @@
+#include "runtime/thread_pool.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/cores.hpp"
+
+namespace freehold {
+namespace {
+
+using Work = std::function<void(int64_t, int)>;
+
+// Between two kernels lie a few microseconds of Python; a worker that sleeps in each of those gaps wakes too late.
+constexpr int spins_before_sleep = 4000;
+
+void pause_processor() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+    for (int spin = 0; spin < spins_before_sleep; ++spin) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        pause_processor();
+    }
+    value.wait(old, std::memory_order_acquire);
+}
+
+class Pool {
+public:
+    explicit Pool(int count) {
+        workers_.reserve(count - 1);
+        for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { serve(worker); });
+    }
+
+    ~Pool() {
+        stopping_ = true;
+        round_.fetch_add(1, std::memory_order_release);
+        round_.notify_all();
+        for (auto& worker : workers_) worker.join();
+    }
+
+    int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+    void run(int64_t pieces, int workers, const Work& work) {
+        work_ = &work;
+        pieces_ = pieces;
+        taking_part_ = workers;
+        next_.store(0, std::memory_order_relaxed);
+        busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+        round_.fetch_add(1, std::memory_order_release);
+        round_.notify_all();
+        take_pieces(0);
+        for (uint32_t left = busy_.load(std::memory_order_acquire); left != 0;
+             left = busy_.load(std::memory_order_acquire))
+            wait_for_change(busy_, left);
+    }
+
+private:
+    void serve(int worker) {
+        uint32_t seen = 0;
+        for (;;) {
+            wait_for_change(round_, seen);
+            seen = round_.load(std::memory_order_acquire);
+            if (stopping_) return;
+            if (worker < taking_part_) take_pieces(worker);
+            if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+        }
+    }
+
+    void take_pieces(int worker) {
+        for (int64_t piece = next_.fetch_add(1, std::memory_order_relaxed); piece < pieces_;
+             piece = next_.fetch_add(1, std::memory_order_relaxed))
+            (*work_)(piece, worker);
+    }
+
+    std::vector<std::thread> workers_;
+    std::atomic<uint32_t> round_{0};
+    std::atomic<uint32_t> busy_{0};
+    std::atomic<int64_t> next_{0};
+    std::atomic<bool> stopping_{false};
+    const Work* work_ = nullptr;
+    int64_t pieces_ = 0;
+    int taking_part_ = 0;
+};
+
+// The pool and the lock that a loop holds while it uses it. Kept behind a pointer that is never freed at exit: the
+// process may end while workers sleep.
+struct Shared {
+    std::mutex lock;
+    std::unique_ptr<Pool> pool;
+    std::atomic<int> size{0};
+};
+
+std::atomic<Shared*> current{nullptr};
+
+// The child of a fork has none of the parent's workers, and perhaps a lock held by a thread that it has not got. It
+// leaves the parent's pool where it is and starts another when it needs one.
+void forget_pool() { current.store(nullptr, std::memory_order_release); }
+
+Shared& shared() {
+    static const bool registered = [] {
+        pthread_atfork(nullptr, nullptr, forget_pool);
+        return true;
+    }();
+    (void)registered;
+    Shared* found = current.load(std::memory_order_acquire);
+    if (found == nullptr) {
+        auto* fresh = new Shared;
+        if (current.compare_exchange_strong(found, fresh)) return *fresh;
+        delete fresh;
+    }
+    return *found;
+}
+
+int checked(int64_t count, const char* name) {
+    if (count < 1 || count > most_threads)
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(count) + ", must be from 1 to " +
+                                    std::to_string(most_threads));
+    return static_cast<int>(count);
+}
+
+int threads_from_environment() {
+    const char* text = std::getenv("FREEHOLD_THREADS");
+    if (text == nullptr || *text == '\0') return static_cast<int>(std::min<int64_t>(available_cores(), most_threads));
+    char* end = nullptr;
+    const long long count = std::strtoll(text, &end, 10);
+    if (*end != '\0')
+        throw std::invalid_argument("FREEHOLD_THREADS is '" + std::string(text) + "', must be a whole number from 1 to " +
+                                    std::to_string(most_threads));
+    return checked(count, "FREEHOLD_THREADS");
+}
+
+// Call with the lock held.
+Pool& started(Shared& state) {
+    if (!state.pool) {
+        const int count = threads_from_environment();
+        state.pool = std::make_unique<Pool>(count);
+        state.size.store(count, std::memory_order_release);
+    }
+    return *state.pool;
+}
+
+}  // namespace
+
+void parallel_for(int64_t pieces, int workers, const Work& work) {
+    if (pieces > 1 && workers > 1) {
+        Shared& state = shared();
+        std::unique_lock lock(state.lock, std::try_to_lock);
+        if (lock.owns_lock()) {
+            Pool& pool = started(state);
+            if (pool.size() > 1) return pool.run(pieces, workers, work);
+        }
+    }
+    for (int64_t piece = 0; piece < pieces; ++piece) work(piece, 0);
+}
+
+void parallel_ranges(int64_t items, int64_t grain, const std::function<void(int64_t, int64_t)>& work) {
+    if (items == 0) return;
+    // A few ranges per thread even out cores of unequal speed.
+    const int64_t wanted = std::min<int64_t>(items / std::max<int64_t>(grain, 1), int64_t{4} * threads());
+    const int64_t ranges = std::max<int64_t>(wanted, 1);
+    parallel_for(ranges, most_threads, [&](int64_t range, int) {
+        work(items * range / ranges, items * (range + 1) / ranges);
+    });
+}
+
+int threads() {
+    Shared& state = shared();
+    if (const int size = state.size.load(std::memory_order_acquire)) return size;
+    const std::lock_guard lock(state.lock);
+    return started(state).size();
+}
+
+void set_threads(int64_t count) {
+    const int size = checked(count, "threads");
+    Shared& state = shared();
+    const std::lock_guard lock(state.lock);
+    state.pool = std::make_unique<Pool>(size);
+    state.size.store(size, std::memory_order_release);
+}
+
+}  // namespace freehold

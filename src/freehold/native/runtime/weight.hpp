@@ -1,0 +1,29 @@
+// A linear weight: packed matrices stacked along their rows, and products with it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/layout.hpp"
+
+namespace freehold {
+
+struct Part {
+    PackedMatrix matrix;
+    std::vector<float> bias;  // padded to whole panels, or empty
+};
+
+struct Weight {
+    std::vector<Part> parts;  // at least one, all with the same columns
+
+    int64_t inputs() const { return parts.front().matrix.columns; }
+    int64_t outputs() const;
+};
+
+// out [tokens][outputs] = x [tokens][inputs], rows x_stride apart, times the weight's transpose, plus its bias.
+void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out);
+
+// out [count][inputs] = rows of the weight, dequantised. The ids must be rows of it.
+void embed(const Weight& table, const int32_t* ids, int64_t count, float* out);
+
+}  // namespace freehold
