@@ -64,6 +64,7 @@ def test_folder_and_gguf_file(home: Home, tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "models" / "mine.GGUF"
     file.write_bytes(b"GGUF")
     assert resolve("models/mine") == Path("models/mine")
+    assert resolve("./models/mine.GGUF") == Path("models/mine.GGUF")
     assert resolve(str(file)) == file
 
 
@@ -77,13 +78,6 @@ def test_pulled_name_comes_before_a_folder_of_that_spelling(
     model = pull("org/tiny:Q8_0")
     assert resolve("org/tiny") == model.path
     assert resolve("./org/tiny") == Path("org/tiny")
-
-
-@pytest.mark.parametrize("name", ["model.bin", "model.pt", "notes.txt"])
-def test_other_files_are_refused(home: Home, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ModelNotFound, match=r"neither a folder nor a \.gguf file"):
-        resolve(str(tmp_path / name))
 
 
 def test_only_regular_files_are_opened(home: Home, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class StoredModel:
 
 
 def resolve(name: str, *, home: Home | None = None) -> Path:
-    """The folder or GGUF file that a name stands for.
+    """The folder or file that a name stands for.
 
     A bundled or pulled name comes before a folder of the same spelling; `./name` always means the folder.
 
@@ -140,17 +140,12 @@ def _pulled(home: Home, name: str) -> Path | None:
 def _local(home: Home, name: str) -> Path:
     if not name or "\0" in name or name.startswith(HUB_PREFIX):
         raise not_found(home, name)
-    path = Path(name)
-    if os.path.isdir(path):
-        return path
-    if not os.path.exists(path):  # unlike Path.exists, also False for what no file system would accept
+    # Unlike the methods of Path, these are also False for what no file system would accept.
+    if not os.path.exists(name):
         raise not_found(home, name)
-    if not os.path.isfile(path) or path.suffix.lower() != ".gguf":
-        raise ModelNotFound(
-            f"{name} is neither a folder nor a .gguf file",
-            hint="give the folder that holds config.json and the safetensors files, or a .gguf file",
-        )
-    return path
+    if not (os.path.isdir(name) or os.path.isfile(name)):
+        raise ModelNotFound(f"{name} is neither a folder nor a regular file")
+    return Path(name)
 
 
 def not_found(home: Home, name: str) -> ModelNotFound:

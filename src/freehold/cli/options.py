@@ -1,0 +1,24 @@
+"""Options that several verbs share. Their values are listed here, not imported: `--help` must not load NumPy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+BackendName = Literal["native", "torch"]
+DtypeName = Literal["q4", "q8", "f16", "f32"]
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A name (pebble, org/name, org/name:Q4_K_M), a folder, or a .gguf file.")
+]
+BackendOption = Annotated[
+    BackendName, typer.Option("--backend", help="native: our kernels on the processor; torch: PyTorch, if installed.")
+]
+DtypeOption = Annotated[
+    DtypeName | None, typer.Option("--dtype", help="Hold the weights in this type; otherwise as they are stored.")
+]
+ContextOption = Annotated[
+    int | None, typer.Option("--context", min=2, help="Most tokens of prompt and answer; otherwise the model's own.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
