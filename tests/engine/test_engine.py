@@ -14,6 +14,7 @@ import pytest
 
 from freehold.engine.engine import Engine
 from freehold.engine.observer import Observer
+from freehold.engine.sequence import Step
 from freehold.engine.types import EngineKeywords, FinishReason, Output, StopOptions, TokenOutput, Usage
 from freehold.errors import ContextExceeded, EngineStopped, FreeholdError, InvalidRequest, Overloaded
 from freehold.ops.batch import Batch
@@ -267,6 +268,24 @@ def test_logits_that_are_no_numbers_fail_only_their_own_request() -> None:
     engine = fake_engine(Undefined())
     bad, good = run(engine, [request([POISON]), request([1])])
     assert (bad.last.finish_reason, good.last.finish_reason) == (FinishReason.FAILED, FinishReason.LENGTH)
+    engine.close()
+
+
+def test_an_engine_whose_own_books_are_wrong_stops_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(prefill_chunk: int) -> Step:
+        raise AssertionError("blocks lost")
+
+    engine = fake_engine()
+    alive = [engine.alive]
+    monkeypatch.setattr(engine._worker._scheduler, "schedule", broken)
+    (result,) = run(engine, [request([1])])
+    assert (result.last.finish_reason, result.last.error) == (
+        FinishReason.FAILED,
+        "the engine stopped because of an internal error",
+    )
+    with pytest.raises(EngineStopped):
+        engine.submit(request([1]), Collector())
+    assert [*alive, engine.alive] == [True, False]
     engine.close()
 
 

@@ -17,14 +17,8 @@ from freehold.errors import ContextExceeded
 BLOCK = 4
 
 
-def _scheduler(blocks: int, *, max_sequences: int = 16, prefill_chunk: int = 8, prefix_cache: bool = True) -> Scheduler:
-    return Scheduler(
-        blocks=blocks,
-        block_size=BLOCK,
-        max_sequences=max_sequences,
-        prefill_chunk=prefill_chunk,
-        prefix_cache=prefix_cache,
-    )
+def _scheduler(blocks: int, *, max_sequences: int = 16, prefix_cache: bool = True) -> Scheduler:
+    return Scheduler(blocks=blocks, block_size=BLOCK, max_sequences=max_sequences, prefix_cache=prefix_cache)
 
 
 def _sequence(number: int, prompt: int | list[int], output: int = 4) -> Sequence:
@@ -47,12 +41,13 @@ class Simulation:
     """Runs steps, checks them, and ends sequences at their limit."""
 
     scheduler: Scheduler
+    prefill_chunk: int = 8
     finished: list[Sequence] = field(default_factory=list)
     cells: dict[tuple[int, int], int] = field(default_factory=dict)  # (block, offset) -> token id
 
     def step(self) -> Step:
         scheduler = self.scheduler
-        step = scheduler.schedule()
+        step = scheduler.schedule(self.prefill_chunk)
         assert bool(step.work) == bool(scheduler.running), "no progress"
         self._check(step)
         drawing = [work.sequence for work in step.work if work.draws]
@@ -155,7 +150,7 @@ def test_without_prefix_cache_nothing_is_kept() -> None:
 
 
 def test_identical_prompts_at_once_end_up_on_the_same_blocks() -> None:
-    simulation = Simulation(_scheduler(32, prefill_chunk=64))
+    simulation = Simulation(_scheduler(32), prefill_chunk=64)
     for number in range(4):
         simulation.scheduler.add(_sequence(number, list(range(9))))
     simulation.step()
@@ -194,7 +189,7 @@ def test_removing_frees_at_once_wherever_the_sequence_is() -> None:
     simulation.scheduler.remove(running)
     simulation.scheduler.remove(running)
     assert simulation.scheduler.pool.free == 8
-    assert not simulation.scheduler.schedule().work
+    assert not simulation.scheduler.schedule(8).work
 
 
 def test_steps_are_bounded_by_the_oldest_first_order() -> None:
@@ -216,8 +211,8 @@ def test_a_pool_of_a_quarter_of_the_demand_completes_everything(
 ) -> None:
     needs = [-(-(prompt + output) // BLOCK) for prompt, output in shapes]
     blocks = max(*needs, sum(needs) // 4)
-    scheduler = _scheduler(blocks, max_sequences=max_sequences, prefill_chunk=chunk, prefix_cache=prefix_cache)
-    simulation = Simulation(scheduler)
+    scheduler = _scheduler(blocks, max_sequences=max_sequences, prefix_cache=prefix_cache)
+    simulation = Simulation(scheduler, prefill_chunk=chunk)
     for number, (prompt, output) in enumerate(shapes):
         scheduler.add(_sequence(number, prompt, output))
     simulation.run()

@@ -17,13 +17,14 @@ from freehold.engine.job import Job, Sink
 from freehold.engine.memory import available_bytes, choose_cache_tokens
 from freehold.engine.model import LanguageModel
 from freehold.engine.observer import EngineStats, Observer
+from freehold.engine.pace import Pace
 from freehold.engine.runner import Runner
 from freehold.engine.sampler import Sampler
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Sequence
 from freehold.engine.stopping import Continuation, Detokeniser
 from freehold.engine.stream import OutputStream
-from freehold.engine.types import EngineOptions, GenerationRequest, Output
+from freehold.engine.types import EngineOptions, FinishReason, GenerationRequest, Output
 from freehold.engine.validation import SEED_BITS, Limits, validate_options, validate_request
 from freehold.engine.worker import Worker
 from freehold.errors import EngineStopped
@@ -92,10 +93,10 @@ class Engine:
                 blocks=blocks,
                 block_size=options.block_size,
                 max_sequences=options.max_sequences,
-                prefill_chunk=options.prefill_chunk,
                 prefix_cache=options.prefix_cache,
             ),
             Runner(model, sampler, blocks=blocks, block_size=options.block_size),
+            Pace(options.prefill_chunk),
         )
         self._numbers = count()
         self._wake = threading.Condition()  # guards the three below
@@ -142,6 +143,11 @@ class Engine:
         with self._wake:
             stats, arrivals = self._worker.stats, len(self._arrivals)
         return replace(stats, waiting=stats.waiting + arrivals)
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests can be computed: False after `close`, or after an error in the engine itself."""
+        return self._thread.is_alive() and not self._stopping
 
     def drain(self, timeout: float) -> bool:
         """Refuse new work and wait until what was admitted has finished.
@@ -194,9 +200,21 @@ class Engine:
             self._wake.notify()
 
     def _loop(self) -> None:
-        while self._collect():
-            self._worker.advance()
-        self._worker.cancel_all()
+        reason, error = FinishReason.CANCELLED, None
+        try:
+            while self._collect():
+                self._worker.advance()
+        except Exception:
+            # The books are wrong, so whatever we computed now might be, too: better no engine than a wrong one.
+            logger.exception("the engine stops because of an error of its own")
+            reason, error = FinishReason.FAILED, "the engine stopped because of an internal error"
+            self.admission.close()
+            with self._wake:
+                self._stopping = True
+                stranded, self._arrivals = self._arrivals, []
+            for job in stranded:
+                self._worker.add(job)
+        self._worker.end_all(reason, error)
 
     def _collect(self) -> bool:
         """Take over what came in, sleeping while there is nothing to do; False when it is time to stop."""

@@ -14,8 +14,8 @@ from freehold.errors import ContextExceeded
 class Scheduler:
     """A queue of waiting sequences and a list of running ones, both oldest first.
 
-    Every running sequence that decodes gets its one token in each step; prompts share `prefill_chunk` tokens a step,
-    the oldest first. A sequence is admitted when there are blocks for all its tokens so far. When a decoding one needs
+    Every running sequence that decodes gets its one token in each step; prompts share a number of tokens, the oldest
+    first. A sequence is admitted when there are blocks for all its tokens so far. When a decoding one needs
     a block and none is left, the youngest gives all of its blocks back and returns to the head of the queue; what it
     generated is kept and computed again later. The oldest therefore always advances, and everyone finishes.
 
@@ -23,20 +23,16 @@ class Scheduler:
         blocks: cache blocks there are.
         block_size: positions per block.
         max_sequences: most sequences running.
-        prefill_chunk: most prompt tokens computed in one step.
         prefix_cache: whether computed blocks are found again by later sequences.
     """
 
-    def __init__(
-        self, *, blocks: int, block_size: int, max_sequences: int, prefill_chunk: int, prefix_cache: bool
-    ) -> None:
+    def __init__(self, *, blocks: int, block_size: int, max_sequences: int, prefix_cache: bool) -> None:
         self.pool = BlockPool(blocks)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
         self._block_size = block_size
         self._max_sequences = max_sequences
-        self._prefill_chunk = prefill_chunk
         self._tree = PrefixTree(self.pool, block_size) if prefix_cache else None
 
     def add(self, sequence: Sequence) -> None:
@@ -61,10 +57,14 @@ class Scheduler:
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
 
-    def schedule(self) -> Step:
-        """Decide on the next step and get the blocks for it. Empty only if there is no sequence at all."""
+    def schedule(self, prefill_chunk: int) -> Step:
+        """Decide on the next step and get the blocks for it. Empty only if there is no sequence at all.
+
+        Args:
+            prefill_chunk: most prompt tokens in it, at least 1.
+        """
         work: list[Work] = []
-        budget = self._prefill_chunk
+        budget = prefill_chunk
         preemptions = self.preemptions
         # A sequence that is pre-empted leaves at the end of the list, where this has not come yet.
         for sequence in self.running:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Protocol
 
 from freehold.engine.job import Job
 from freehold.engine.observer import EngineStats
+from freehold.engine.pace import Pace
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Step
 from freehold.engine.types import FinishReason, Output, TokenOutput
@@ -31,9 +33,10 @@ class Worker:
             output of a request goes out.
     """
 
-    def __init__(self, scheduler: Scheduler, runner: StepRunner) -> None:
+    def __init__(self, scheduler: Scheduler, runner: StepRunner, pace: Pace) -> None:
         self._scheduler = scheduler
         self._runner = runner
+        self._pace = pace
         self._jobs: dict[int, Job] = {}  # by the number of its sequence
         self._prompt_tokens = 0
         self._cached_tokens = 0
@@ -56,19 +59,22 @@ class Worker:
         if job.sequence.number in self._jobs:
             self._end(job, FinishReason.CANCELLED)
 
-    def cancel_all(self) -> None:
+    def end_all(self, reason: FinishReason, error: str | None = None) -> None:
+        """End every job, for the same reason."""
         for job in list(self._jobs.values()):
-            self._end(job, FinishReason.CANCELLED)
+            self._end(job, reason, error)
 
     def advance(self) -> None:
-        """Compute one step, if there is anything to compute. Never raises: a request that cannot be computed fails."""
+        """Compute one step, if there is anything to compute. A request that cannot be computed fails, by itself."""
         if not self._jobs:
             return
-        step = self._scheduler.schedule()
+        step = self._scheduler.schedule(self._pace.chunk)
         for work in step.work:
             self._jobs[work.sequence.number].start()
         self._publish()
+        tokens, started = sum(work.count for work in step.work), monotonic()
         self._execute(step)
+        self._pace.note(tokens, monotonic() - started)
 
     def _execute(self, step: Step) -> None:
         """Run a step. If that fails, run its parts alone, so that only those fail that cannot be computed.
