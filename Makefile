@@ -1,0 +1,54 @@
+# `make run` and `make test` need nothing but a C++ compiler and Python 3.11: the first call makes .venv and installs
+# into it, later calls find that done. Deleting .venv starts afresh.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/stamps
+MODELS ?= pebble
+NATIVE := $(shell find src/freehold/native -type f)
+
+.DELETE_ON_ERROR:
+.PHONY: run serve test check format bench clean
+
+run: $(STAMPS)/base          ## the bundled model reads a message
+	@$(BIN)/freehold demo
+
+serve: $(STAMPS)/base        ## OpenAI's API on port 8000; MODELS="..." serves others
+	@$(BIN)/freehold serve $(MODELS)
+
+test: $(STAMPS)/dev          ## ARGS="..." goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMPS)/dev         ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMPS)/base        ## each ends in one line of JSON
+	$(BIN)/python benchmarks/first_token.py
+	$(BIN)/freehold bench pebble --json
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Freehold needs Python 3.11 or later, this is " + sys.version.split()[0] + "\n\nhint: make PYTHON=/path/to/a/newer/python3")'
+	$(PYTHON) -m venv .venv
+	@mkdir -p $(STAMPS) && touch $@
+
+# The package is installed in place, so only its dependencies and its kernels make this necessary again.
+$(STAMPS)/base: pyproject.toml $(NATIVE) | $(STAMPS)/venv
+	@echo "installing Freehold into .venv; compiling its kernels takes a minute"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/base
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
