@@ -19,7 +19,8 @@ HELLO: Any = [{"role": "user", "content": "hello"}]
 
 def folded(chunks: Iterable[Any]) -> tuple[str, str | None, list[Any], Any]:
     """Text, finish reason, log-probabilities and usage of a streamed chat."""
-    text, reason, entries, usage = "", None, [], None
+    text, reason, usage = "", None, None
+    entries: list[Any] = []
     for chunk in chunks:
         usage = chunk.usage or usage
         for choice in chunk.choices:

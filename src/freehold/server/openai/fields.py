@@ -52,7 +52,6 @@ CHAT: Mapping[str, Neutral] = {
     "prompt_cache_retention": Neutral(("in_memory",), _CACHE),
     "reasoning_effort": Neutral(("none",), "The models served here have no adjustable reasoning."),
     "response_format": Neutral(({"type": "text"},), "Structured output is not supported yet."),
-    "service_tier": Neutral(("auto", "default"), "There is one service tier."),
     "store": Neutral((False,), "This server stores no conversations."),
     "tool_choice": Neutral(("none", "auto"), _NO_TOOLS),  # without tools both mean: answer with a message
     "tools": Neutral(([],), _NO_TOOLS),
