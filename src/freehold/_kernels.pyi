@@ -1,0 +1,122 @@
+# ruff: noqa: A002 (the names are the extension's)
+"""Types of the extension module; src/freehold/native/bindings is what they describe.
+
+Every function checks sizes, types, strides and ids of what it is given, and raises ValueError with both values.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Format = Literal["f32", "f16", "bf16", "q4", "q8"]
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+class Matrix:
+    """A packed weight [rows, columns] over buffers in the layout of kernels/layout.hpp."""
+
+    def __init__(
+        self,
+        format: Format,
+        rows: int,
+        columns: int,
+        codes: npt.NDArray[np.uint8],
+        scales: npt.NDArray[Any] | None = None,
+        minimums: npt.NDArray[Any] | None = None,
+        group: int = 32,
+        offset: int = 0,
+    ) -> None: ...
+    @property
+    def format(self) -> Format: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def half_scales(self) -> bool: ...
+    @property
+    def bytes(self) -> int: ...
+
+class LinearWeight:
+    """Matrices stacked along their rows, with an optional bias each."""
+
+    def __init__(self, parts: Sequence[Matrix], bias: Sequence[Float32Array | None] | None = None) -> None: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def parts(self) -> list[Matrix]: ...
+
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def use_isa(name: str) -> None: ...
+def threads() -> int: ...
+def set_threads(count: int) -> None: ...
+def empty(bytes: int) -> npt.NDArray[np.uint8]: ...
+def packed_bytes(format: Format, rows: int, columns: int) -> int: ...
+def pack_floats(
+    values: npt.NDArray[np.uint8],
+    source: Format,
+    target: Format,
+    count: int,
+    columns: int,
+    first: int,
+    out: npt.NDArray[np.uint8],
+) -> None: ...
+def pack_codes(
+    codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8], target: Format, first: int, out: npt.NDArray[np.uint8]
+) -> None: ...
+def linear(x: Float32Array, weight: LinearWeight, out: Float32Array) -> None: ...
+def embed(table: LinearWeight, token_ids: Int32Array, out: Float32Array) -> None: ...
+def rms_norm(x: Float32Array, weight: Float32Array, epsilon: float, out: Float32Array) -> None: ...
+def rotation(
+    positions: Int32Array, frequencies: Float32Array, scale: float, cosines: Float32Array, sines: Float32Array
+) -> None: ...
+def rope(x: Float32Array, cosines: Float32Array, sines: Float32Array) -> None: ...
+def gate(gate_up: Float32Array, activation: str) -> None: ...
+def attention(
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    positions: Int32Array,
+    offsets: Int32Array,
+    block_tables: Int32Array,
+    block_offsets: Int32Array,
+    keys: npt.NDArray[Any],
+    values: npt.NDArray[Any],
+    scale: float,
+    window: int,
+    out: Float32Array,
+) -> None: ...
+def uniform(seed: int, position: int) -> float: ...
+def sample(
+    *,
+    logits: Float32Array,
+    temperature: Float32Array,
+    top_k: Int32Array,
+    top_p: Float32Array,
+    min_p: Float32Array,
+    repetition_penalty: Float32Array,
+    presence_penalty: Float32Array,
+    frequency_penalty: Float32Array,
+    seed: npt.NDArray[np.uint64],
+    position: npt.NDArray[np.uint64],
+    history: Int32Array,
+    history_offsets: Int64Array,
+    output_starts: Int64Array,
+    bias_ids: Int32Array,
+    bias_values: Float32Array,
+    bias_offsets: Int64Array,
+    masks: npt.NDArray[np.uint32],
+    mask_rows: Int32Array,
+    top_logprobs: Int32Array,
+    token_ids: Int32Array,
+    logprobs: Float32Array,
+    status: npt.NDArray[np.uint8],
+    top_ids: Int32Array,
+    top_values: Float32Array,
+) -> None: ...
