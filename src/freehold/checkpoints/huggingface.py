@@ -11,6 +11,7 @@ from typing import Any
 from freehold.checkpoints import limits
 from freehold.checkpoints.base import Naming
 from freehold.checkpoints.json_text import Scanner, read_object
+from freehold.checkpoints.layout import DAMAGED
 from freehold.checkpoints.mapped import MappedFile
 from freehold.checkpoints.safetensors import SafetensorsFile
 from freehold.errors import CheckpointError
@@ -130,7 +131,9 @@ def _read_index(path: Path) -> dict[str, str]:
     """The weight_map of an index: tensor names to the names of files in the same folder."""
     file = MappedFile(path)
     if file.size > limits.MAX_INDEX_BYTES:
-        raise CheckpointError(f"{path.name} has {file.size} bytes; at most {limits.MAX_INDEX_BYTES} are read")
+        raise CheckpointError(
+            f"{path.name} has {file.size} bytes; at most {limits.MAX_INDEX_BYTES} are read", hint=DAMAGED
+        )
     scanner = Scanner(file.data, 0, file.size, path.name)
     weight_map: dict[str, str] | None = None
     shards: dict[str, str] = {}

@@ -42,7 +42,10 @@ def read_object(path: Path, limit: int) -> dict[str, Any]:
             f"{path.name} is not valid JSON: {_reason(error)}", hint="the file is damaged; download it again"
         ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} holds a JSON {type(value).__name__}; expected an object")
+        raise CheckpointError(
+            f"{path.name} holds a JSON {type(value).__name__}; expected an object",
+            hint="the file is damaged; download it again",
+        )
     return value
 
 

@@ -66,7 +66,10 @@ def read_small(path: Path, limit: int) -> bytes:
     descriptor, size = _open_regular(path)
     with os.fdopen(descriptor, "rb") as file:
         if size > limit:
-            raise CheckpointError(f"{path.name} has {size} bytes; at most {limit} are read")
+            raise CheckpointError(
+                f"{path.name} has {size} bytes; at most {limit} are read",
+                hint="it is damaged or not what its name says; download it again",
+            )
         return file.read(limit)
 
 

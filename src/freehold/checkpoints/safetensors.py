@@ -169,5 +169,5 @@ def _header(infos: Sequence[TensorInfo], metadata: Mapping[str, str]) -> bytes:
 
 
 def _are_lengths(value: Any) -> bool:
-    """Whether a JSON value is a list of whole numbers that are not negative. Python counts booleans as integers."""
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    """Whether a JSON value is a list of whole numbers from 0 to 2^63 - 1. Python counts booleans as integers."""
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
