@@ -14,6 +14,7 @@ import numpy.typing as npt
 from freehold.checkpoints import open_checkpoint
 from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.engine.engine import Engine
+from freehold.engine.native_sampler import native_sampler
 from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
 from freehold.engine.types import EngineKeywords, EngineOptions, SamplingOptions
@@ -156,6 +157,7 @@ class Model:
             if self._engine is None:
                 self._engine = Engine(
                     self._model,
+                    sampler=native_sampler,
                     options=self.options,
                     detokeniser=None if self.text is None else self._continue_text,
                     end_ids=() if self.text is None else self.text.tokenizer.eos_ids,

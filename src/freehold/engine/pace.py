@@ -7,6 +7,7 @@ STEP_SECONDS = 0.4
 FIRST_CHUNK = 64
 SMALLEST_CHUNK = 16
 SMOOTHING = 0.3
+CLOCK_TICK = 1e-6
 
 
 class Pace:
@@ -29,8 +30,8 @@ class Pace:
 
     def note(self, tokens: int, seconds: float) -> None:
         """A step took that long. Short ones say more about their overhead than about tokens."""
-        if tokens < SMALLEST_CHUNK or seconds <= 0:
+        if tokens < SMALLEST_CHUNK:
             return
-        latest = seconds / tokens
+        latest = max(seconds, CLOCK_TICK) / tokens
         previous = self._seconds_per_token
         self._seconds_per_token = latest if previous is None else previous + SMOOTHING * (latest - previous)
