@@ -97,7 +97,8 @@ def test_equal_blocks_after_different_beginnings_are_different() -> None:
 
 def test_salts_share_nothing() -> None:
     pool, tree = _tree()
-    _insert(pool, tree, [1, 2, 3, 4], salt="tenant a")
+    held = _insert(pool, tree, [1, 2, 3, 4], salt="tenant a")
+    assert tree.match([1, 2, 3, 4, 5], "tenant a") == held
     assert tree.match([1, 2, 3, 4, 5], "tenant b") == []
     assert tree.match([1, 2, 3, 4, 5], "") == []
 

@@ -225,27 +225,30 @@ def test_a_failing_sink_cancels_its_own_request_only(engine: Engine, caplog: pyt
     assert "listener" in caplog.text
 
 
-def _poisoned(batch: Batch) -> None:
-    if POISON in batch.token_ids:
-        raise RuntimeError(f"at 0x{id(batch):x}")
-
-
 def test_what_cannot_be_computed_fails_alone_and_the_engine_goes_on() -> None:
-    engine = fake_engine(FakeModel(before_forward=_poisoned), prefill_chunk=100)
-    expected = fake_engine(prefill_chunk=100)
-    wanted = [request([n], 6, temperature=0) for n in range(5)]
-    bad = Collector()
-    engine.submit(request([POISON], 6), bad)
-    results, healthy = run(engine, wanted), run(expected, wanted)
+    gate = Gate()
+
+    def poisoned(batch: Batch) -> None:
+        gate(batch)
+        if POISON in batch.token_ids[batch.positions == 0]:
+            raise RuntimeError(f"at 0x{id(batch):x}")
+
+    wanted = [request([n], 3, temperature=0) for n in range(10)]
+    engine, healthy = fake_engine(FakeModel(before_forward=poisoned)), fake_engine()
+    expected = run(healthy, wanted)
+    wanted.insert(5, request([POISON]))
+    collectors = [Collector() for _ in wanted]
+    for each, collector in zip(wanted, collectors, strict=True):
+        engine.submit(each, collector)
+    gate.opened.set()
+    bad = collectors.pop(5)
     assert bad.last.finish_reason is FinishReason.FAILED
     assert bad.last.error == "computing the request failed (RuntimeError)"
-    for result, reference in zip(results, healthy, strict=True):
-        if POISON not in [token.token_id for token in reference.tokens]:
-            assert result.tokens == reference.tokens
-    assert engine.drain(30)
+    assert [result.last.finish_reason for result in collectors] == [FinishReason.LENGTH] * 10
+    assert [result.tokens for result in collectors] == [result.tokens for result in expected]
     assert _is_clean(engine)
     engine.close()
-    expected.close()
+    healthy.close()
 
 
 def test_our_own_errors_are_passed_on_in_words() -> None:

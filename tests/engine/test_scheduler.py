@@ -172,6 +172,18 @@ def test_the_youngest_is_preempted_and_keeps_what_it_generated() -> None:
     assert [len(sequence.tokens) for sequence in (old, young)] == [21, 13]
 
 
+def test_a_newcomer_leaves_a_block_for_each_running_sequence() -> None:
+    simulation = Simulation(_scheduler(4, prefix_cache=False))
+    old, new = _sequence(0, 4, output=8), _sequence(1, 11, output=1)
+    simulation.scheduler.add(old)
+    simulation.step()
+    simulation.scheduler.add(new)
+    simulation.step()
+    assert list(simulation.scheduler.waiting) == [new]  # three blocks are free, but the old one needs a second soon
+    simulation.run()
+    assert simulation.scheduler.preemptions == 0
+
+
 def test_what_cannot_fit_alone_is_refused_with_both_counts() -> None:
     scheduler = _scheduler(4)
     scheduler.add(_sequence(0, 12, output=4))

@@ -65,7 +65,6 @@ class Scheduler:
         """
         work: list[Work] = []
         budget = prefill_chunk
-        preemptions = self.preemptions
         # A sequence that is pre-empted leaves at the end of the list, where this has not come yet.
         for sequence in self.running:
             if not self._make_room(sequence):
@@ -74,7 +73,7 @@ class Scheduler:
             budget -= _cost(sequence, count)
             if count:
                 work.append(Work(sequence, count))
-        while self.waiting and budget > 0 and preemptions == self.preemptions and self._admit(self.waiting[0]):
+        while self.waiting and budget > 0 and self._admit(self.waiting[0]):
             sequence = self.waiting.popleft()
             self.running.append(sequence)
             count = self._share(sequence, budget)
@@ -155,7 +154,6 @@ class Scheduler:
         while sequence.blocks:
             self.pool.release(sequence.blocks.pop())
         sequence.computed = 0
-        sequence.registered = 0
 
     def _register(self, sequence: Sequence) -> None:
         """Make the blocks known that a sequence has filled since last time."""
