@@ -109,6 +109,7 @@ class FakeEngine:
     Attributes:
         gate: while it is cleared, no token is generated; cancelling works all the same.
         fails: while it is set, sequences fail instead of going on.
+        pace: seconds between turns.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class FakeEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.fails = threading.Event()
+        self.pace = 0.0
         self.submitted: list[GenerationRequest] = []
         self._words = words
         self._observer = observer or Observer()
@@ -184,6 +186,8 @@ class FakeEngine:
                     self._changed.wait(0.02)
                 if self._closed and not self._jobs:
                     return
+                if self.pace and not any(job.cancelled for job in self._jobs):
+                    self._changed.wait(self.pace)
                 jobs = list(self._jobs)
             for job in jobs:
                 if job.cancelled:

@@ -16,7 +16,7 @@ COMPLETION: dict[str, Any] = {"model": "fake", "prompt": "hi"}
 BASES = {"chat/completions": CHAT, "completions": COMPLETION}
 
 # Every integer field: the values that it takes among those tried.
-EDGES = (-1, 0, 1, 2**31, 2**63, -(2**63) - 1, 10**400)
+EDGES = [-1, 0, 1, 2**31, 2**63, -(2**63) - 1, int("1" * 400)]
 INTEGERS: dict[str, dict[str, set[int]]] = {
     "chat/completions": {
         "n": {1},
@@ -64,16 +64,12 @@ def refused(client: TestClient, path: str, body: object) -> dict[str, str | None
     return error
 
 
-@pytest.mark.parametrize(
-    ("path", "name", "value", "taken"),
-    [
-        pytest.param(path, name, value, value in taken, id=f"{path}-{name}-{value if value < 2**64 else 'huge'}")
-        for path, table in INTEGERS.items()
-        for name, taken in table.items()
-        for value in EDGES
-    ],
-)
-def test_integers_at_their_edges(client: TestClient, path: str, name: str, value: int, taken: bool) -> None:
+CASES = [(path, name, value) for path, table in INTEGERS.items() for name in table for value in EDGES]
+
+
+@pytest.mark.parametrize(("path", "name", "value"), CASES, ids=[f"{p}-{n}-{str(v)[:20]}" for p, n, v in CASES])
+def test_integers_at_their_edges(client: TestClient, path: str, name: str, value: int) -> None:
+    taken = value in INTEGERS[path][name]
     response = client.post(f"/v1/{path}", json={**BASES[path], name: value})
     # Past the context is a refusal of its own.
     assert response.status_code == (200 if taken else 400), response.text
@@ -105,7 +101,8 @@ def test_fields_of_another_type(client: TestClient, path: str, name: str) -> Non
 @pytest.mark.parametrize("path", BASES)
 @pytest.mark.parametrize("name", ["stream", "ignore_eos"])
 def test_flags_of_another_type(client: TestClient, path: str, name: str) -> None:
-    for value in (0, 1, "true", [], {}):
+    wrong: tuple[object, ...] = (0, 1, "true", [], {})
+    for value in wrong:
         assert refused(client, path, {**BASES[path], name: value})["param"] == name
 
 
@@ -178,7 +175,7 @@ def test_required_fields_of_chat(client: TestClient, name: str) -> None:
         ([{"role": "user", "content": ["a"]}], "messages[0].content[0]"),
         ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text"),
         ([{"role": "user", "content": [{"type": "text", "text": "a", "x": 1}]}], "messages[0].content[0].x"),
-        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "messages[0].content[0].type"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "messages[0].content[0].type"),
         ([{"role": "user", "content": [{"type": "input_audio"}]}], "messages[0].content[0].type"),
         ([{"role": "user", "content": [{"type": 5}]}], "messages[0].content[0].type"),
         ([{"role": "robot", "content": "a"}], "messages[0].role"),

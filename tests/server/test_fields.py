@@ -24,6 +24,11 @@ ENDPOINTS = [
     pytest.param("CreateCompletionRequest", CompletionRequest, fields.COMPLETIONS, id="completions"),
 ]
 
+TABLES: list[tuple[str, dict[str, Any], Mapping[str, Neutral]]] = [
+    ("chat/completions", CHAT, fields.CHAT),
+    ("completions", COMPLETION, fields.COMPLETIONS),
+]
+
 # Something that each field that is not honoured could be asked for.
 WISHES: dict[str, object] = {
     "audio": {"voice": "alloy", "format": "wav"},
@@ -93,7 +98,7 @@ def test_every_field_of_openais_messages_has_exactly_one_fate(schemas: Mapping[s
     ("path", "base", "name", "value"),
     [
         pytest.param(path, base, name, value, id=f"{path}-{name}-{value}")
-        for path, base, table in (("chat/completions", CHAT, fields.CHAT), ("completions", COMPLETION, fields.COMPLETIONS))
+        for path, base, table in TABLES
         for name, neutral in table.items()
         for value in (None, *neutral.values)
     ],

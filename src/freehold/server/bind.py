@@ -20,12 +20,14 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         AddressUnavailable: the port is in use, or the address is not this machine's.
     """
+    if not 0 <= port <= 65535:  # the system would take it modulo 65536
+        raise AddressUnavailable(f"port {port} does not exist", hint="choose one up to 65535 with --port, or 0 for any")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise AddressUnavailable(f"'{host}' is not an address to listen on: {error}", hint=_HOST_HINT) from error
     try:
         # Without it, a restart would have to wait for the connections of the last run to time out.
@@ -33,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
         raise _explained(host, port, error) from error
     return listener
@@ -49,14 +51,13 @@ def url_of(listener: socket.socket) -> str:
 _HOST_HINT = "use 127.0.0.1 for this machine only, or 0.0.0.0 for all networks"
 
 
-def _explained(host: str, port: int, error: Exception) -> AddressUnavailable:
-    number = getattr(error, "errno", None)
-    if number == errno.EADDRINUSE:
+def _explained(host: str, port: int, error: OSError) -> AddressUnavailable:
+    if error.errno == errno.EADDRINUSE:
         return AddressUnavailable(
             f"port {port} on {host} is in use", hint="stop the program that uses it, or choose another with --port"
         )
-    if number == errno.EACCES:
+    if error.errno == errno.EACCES:
         return AddressUnavailable(f"port {port} needs more rights", hint="choose one above 1023 with --port")
-    if number == errno.EADDRNOTAVAIL:
+    if error.errno == errno.EADDRNOTAVAIL:
         return AddressUnavailable(f"'{host}' is not an address of this machine", hint=_HOST_HINT)
     return AddressUnavailable(f"cannot listen on {host} port {port}: {error}", hint="choose another with --port")

@@ -55,7 +55,7 @@ class OriginGuard:
                     error = Refused(
                         f"Pages of the origin '{origin[:128]}' may not call this server.",
                         code="origin_not_allowed",
-                        hint="start it with --allow-origin and this origin",
+                        hint="start it with --allowed-origin and this origin",
                     )
                     await describe(error).response()(scope, receive, send)
                     return
@@ -88,6 +88,6 @@ async def _refuse(host: str, scope: Scope, receive: Receive, send: Send) -> None
     error = Refused(
         f"This server does not answer to the host name '{host[:128]}'.",
         code="host_not_allowed",
-        hint="use 127.0.0.1 or localhost, or start it with --allow-host and this name",
+        hint="use 127.0.0.1 or localhost, or start it with --allowed-host and this name",
     )
     await describe(error).response()(scope, receive, send)

@@ -25,6 +25,11 @@ class Lifecycle:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+        return self._in_flight
+
     @contextmanager
     def request(self) -> Iterator[None]:
         """While it is entered, a request is being answered."""
