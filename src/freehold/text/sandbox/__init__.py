@@ -1,0 +1,15 @@
+"""Chat templates come with model files, so they are run as code from a stranger.
+
+Bounded are:
+
+- what a template can reach: the values it is given and a list of harmless filters, functions and methods; nothing that
+  begins with an underscore, nothing that changes a value, no files, no imports, no other templates;
+- processor time, checked at every turn of a loop and every call (`budget.py`); no threads, no signals;
+- the size of every value it makes, counted as printed (so that a list that holds another one twice, thirty levels deep,
+  counts for what it would print), and the sum of all strings it makes;
+- operations whose cost is not that of their result: ranges, repetition, powers, widths and precisions in formats,
+  replacing, joining, searching from the right;
+- the output, as it grows; the source, before it is compiled.
+
+Importing this package imports Jinja; `freehold.text.template` does so when a template is first used.
+"""
