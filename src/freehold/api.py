@@ -120,12 +120,7 @@ class Model:
         Raises:
             TokenizerError: the model came without tokenizer files.
         """
-        if self.text is None:
-            raise TokenizerError(
-                f"model {self.name!r} came without tokenizer files, so it cannot read or write text",
-                hint="put tokenizer.json (or tokenizer.model) beside its weights; logits() works on token ids",
-            )
-        return self.text.tokenizer
+        return self._require_text().tokenizer
 
     @property
     def template(self) -> ChatTemplate:
@@ -135,13 +130,13 @@ class Model:
             TokenizerError: the model came without tokenizer files.
             TemplateError: the model came without a chat template.
         """
-        template = self.text.template if self.text is not None and self.tokenizer else None
-        if template is None:
+        text = self._require_text()
+        if text.template is None:
             raise TemplateError(
                 f"model {self.name!r} came without a chat template",
                 hint="use generate() with a plain prompt, or add chat_template.jinja beside its weights",
             )
-        return template
+        return text.template
 
     @property
     def engine(self) -> Engine:
@@ -263,6 +258,14 @@ class Model:
             rows = self.decoder.ops.to_numpy(self._model.forward(batch, None))
             results.extend(np.split(rows, batch.offsets[1:-1]))
         return results
+
+    def _require_text(self) -> Text:
+        if self.text is None:
+            raise TokenizerError(
+                f"model {self.name!r} came without tokenizer files, so it cannot read or write text",
+                hint="put tokenizer.json (or tokenizer.model) beside its weights; logits() works on token ids",
+            )
+        return self.text
 
     def _run(self, prompt: list[int], stream: bool, options: GenerationOptions) -> str | Iterator[str]:
         pieces = texts(self.engine.stream(to_request(prompt, options, self.recommended)))

@@ -1,0 +1,153 @@
+"""On the native backend a sequence's tokens and log-probabilities are the same bytes whatever happens beside it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Unpack
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from freehold.engine import pace
+from freehold.engine.engine import Engine
+from freehold.engine.native_sampler import native_sampler
+from freehold.engine.sampler import Sampler, SamplingRow
+from freehold.engine.types import (
+    EngineKeywords,
+    EngineOptions,
+    GenerationRequest,
+    SamplingOptions,
+    StopOptions,
+    TokenOutput,
+)
+from freehold.models import Decoder, load_model
+from freehold.ops import create_ops
+from freehold.tensors import WeightType
+from tests.engine.fakes import Collector, run
+from tests.support.random_llama import checkpoint
+
+SHARED = tuple(range(100, 140))
+
+
+def _requests() -> list[GenerationRequest]:
+    """Sixteen with prompts of 3 to 93 tokens, some of which begin alike, and every way to sample."""
+    random = np.random.default_rng(7)
+    options = [
+        SamplingOptions(temperature=0.0),
+        SamplingOptions(temperature=0.8, top_k=20, top_p=0.95),
+        SamplingOptions(min_p=0.05, repetition_penalty=1.2),
+        SamplingOptions(temperature=1.5, presence_penalty=0.5, frequency_penalty=0.2, logit_bias={5: 3.0}),
+    ]
+    requests = []
+    for number in range(16):
+        prompt = tuple(random.integers(0, 300, 3 + 6 * number).tolist())
+        requests.append(
+            GenerationRequest(
+                prompt=SHARED + prompt[:20] if number % 3 == 0 else prompt,
+                sampling=replace(options[number % 4], seed=number, logprobs=3),
+                stop=StopOptions(max_tokens=9 + number),
+            )
+        )
+    return requests
+
+
+@pytest.fixture(scope="module", params=[*WeightType])
+def model(request: pytest.FixtureRequest) -> Decoder:
+    dtype: WeightType = request.param
+    return load_model(checkpoint(), create_ops("native", exact=dtype is WeightType.F32), dtype)
+
+
+def _engine(model: Decoder, sampler: Sampler = native_sampler, **options: Unpack[EngineKeywords]) -> Engine:
+    defaults: EngineKeywords = {"cache_tokens": 4096}
+    return Engine(model, sampler=sampler, options=EngineOptions(**(defaults | options)))
+
+
+def _bytes(tokens: Sequence[TokenOutput]) -> bytes:
+    """Ids and log-probabilities, bit by bit."""
+    parts = []
+    for token in tokens:
+        assert token.logprob is not None
+        parts.append(struct.pack("<id", token.token_id, token.logprob))
+        parts.extend(struct.pack("<id", *pair) for pair in token.top)
+    return b"".join(parts)
+
+
+def _together(model: Decoder, **options: Unpack[EngineKeywords]) -> list[bytes]:
+    """All sixteen at once."""
+    engine = _engine(model, **options)
+    results = [_bytes(result.tokens) for result in run(engine, _requests())]
+    engine.close()
+    return results
+
+
+@pytest.fixture(scope="module")
+def alone(model: Decoder) -> list[bytes]:
+    """One after the other, with nothing in the cache to begin from."""
+    engine = _engine(model, prefix_cache=False)
+    results = [_bytes(result.tokens) for request in _requests() for result in run(engine, [request])]
+    engine.close()
+    assert len(set(results)) == 16
+    return results
+
+
+def test_alone_or_among_fifteen_others(model: Decoder, alone: list[bytes]) -> None:
+    assert _together(model) == alone
+
+
+@pytest.mark.parametrize("chunk", [1, 16, 64, 1000])
+def test_whatever_the_prefill_chunk(
+    model: Decoder, alone: list[bytes], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST_CHUNK", chunk)
+    assert _together(model, prefill_chunk=chunk) == alone
+    assert _together(model, prefill_chunk=chunk, prefix_cache=False) == alone
+
+
+@pytest.mark.parametrize("block_size", [1, 8, 48])
+def test_whatever_the_block_size(model: Decoder, alone: list[bytes], block_size: int) -> None:
+    assert _together(model, block_size=block_size) == alone
+
+
+def test_from_the_prefix_cache(model: Decoder, alone: list[bytes]) -> None:
+    engine = _engine(model)
+    run(engine, _requests())
+    again = run(engine, _requests())
+    assert engine.stats().cached_tokens > 500
+    assert [_bytes(result.tokens) for result in again] == alone
+    engine.close()
+
+
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_after_preemption(model: Decoder, alone: list[bytes], prefix_cache: bool) -> None:
+    demand = sum(len(request.prompt) + (request.stop.max_tokens or 0) for request in _requests())
+    engine = _engine(model, cache_tokens=demand // 4, block_size=4, prefix_cache=prefix_cache)
+    results = run(engine, _requests())
+    assert engine.stats().preemptions > 0
+    assert [_bytes(result.tokens) for result in results] == alone
+    engine.close()
+
+
+def test_beside_requests_that_are_cancelled(model: Decoder, alone: list[bytes]) -> None:
+    engine = _engine(model)
+    results = [Collector() for _ in _requests()]
+    for request, result in zip(_requests(), results, strict=True):
+        dropped = engine.stream(request)
+        engine.submit(request, result)
+        dropped.close()
+    assert all(result.ended.wait(30) for result in results)
+    assert [_bytes(result.tokens) for result in results] == alone
+    engine.close()
+
+
+def test_the_comparison_can_fail(model: Decoder, alone: list[bytes]) -> None:
+    """With a sampler whose result depends on its neighbours in the last bit, the same test does fail."""
+
+    def leaky(logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
+        return native_sampler(logits * np.float32(1 + len(rows) * 2**-23), rows)
+
+    engine = _engine(model, sampler=leaky)
+    assert [_bytes(result.tokens) for result in run(engine, _requests())] != alone
+    engine.close()
