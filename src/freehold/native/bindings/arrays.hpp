@@ -58,9 +58,10 @@ void require_size(const AnyArray& array, const char* name, size_t dimension, int
         refuse(name, ".shape[", dimension, "] is ", array.shape(dimension), ", must be ", size);
 }
 
-// Dimensions from `from` on must follow each other without gaps.
+// Dimensions from `from` on must follow each other without gaps. NumPy gives arrays without elements strides of zero.
 template <typename AnyArray>
 void require_contiguous(const AnyArray& array, const char* name, size_t from) {
+    if (array.size() == 0) return;
     int64_t expected = 1;
     for (size_t i = array.ndim(); i-- > from;) {
         const auto size = static_cast<int64_t>(array.shape(i));
