@@ -13,6 +13,9 @@ import numpy as np
 
 ALIGNMENT = 32
 
+# Hypothesis examples where each one writes files, and waits until they are on the disk.
+WRITTEN = 30
+
 
 # --- GGUF -----------------------------------------------------------------------------------------------------------
 

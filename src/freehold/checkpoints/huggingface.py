@@ -77,7 +77,7 @@ class HuggingFaceCheckpoint:
             self._shards[name] = shard
             self.tensors[name] = info
         if len(self.tensors) > limits.MAX_TENSORS:
-            raise CheckpointError(f"{self.path} holds more than {limits.MAX_TENSORS} tensors")
+            raise CheckpointError(f"{self.path} holds more than {limits.MAX_TENSORS} tensors", hint=DAMAGED)
 
     def _check_index(self, index: Mapping[str, str]) -> None:
         """Every tensor is where the index says, and the index names every tensor."""

@@ -11,6 +11,7 @@ from freehold.checkpoints import limits
 from freehold.checkpoints.base import Naming
 from freehold.checkpoints.gguf.file import GgufFile
 from freehold.checkpoints.gguf.values import SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY
+from freehold.checkpoints.layout import DAMAGED
 from freehold.errors import CheckpointError
 from freehold.tensors import Tensor, TensorInfo
 
@@ -64,7 +65,9 @@ class GgufCheckpoint:
             self._files[name] = file
             self.tensors[name] = info
         if len(self.tensors) > limits.MAX_TENSORS:
-            raise CheckpointError(f"{self.path.name} and its parts hold more than {limits.MAX_TENSORS} tensors")
+            raise CheckpointError(
+                f"{self.path.name} and its parts hold over {limits.MAX_TENSORS} tensors", hint=DAMAGED
+            )
 
     def _add_part(self, part: GgufFile, number: int, count: int) -> None:
         found = (
@@ -90,7 +93,9 @@ class GgufCheckpoint:
 def _split_integer(file: GgufFile, key: str, default: int, most: int) -> int:
     value = file.metadata.get(key, default)
     if type(value) is not int or not 0 <= value <= most:
-        raise CheckpointError(f"{file.path.name}: {key} is {value!r:.100}; expected an integer from 0 to {most}")
+        raise CheckpointError(
+            f"{file.path.name}: {key} is {value!r:.100}; expected an integer from 0 to {most}", hint=DAMAGED
+        )
     return value
 
 
