@@ -73,12 +73,14 @@ class Linear(Leaf):
                 shapes[_join(part, "bias")] = (outputs,)
         return shapes
 
+    def held_as(self, dtype: WeightType | None) -> WeightType | None:
+        """What the weight is held in where `dtype` is asked for."""
+        return WeightType.Q8 if self.sensitive and dtype is WeightType.Q4 else dtype
+
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
-        if self.sensitive and dtype is WeightType.Q4:
-            dtype = WeightType.Q8
         weights = [source(_join(part, "weight")) for part in self.parts]
         biases = [source(_join(part, "bias")) for part in self.parts] if self.bias else None
-        self.weight = ops.pack_linear(weights, biases, dtype)
+        self.weight = ops.pack_linear(weights, biases, self.held_as(dtype))
 
 
 class RMSNorm(Leaf):

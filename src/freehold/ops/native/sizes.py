@@ -1,0 +1,52 @@
+"""How much memory a weight takes once it is packed, without packing it."""
+
+from __future__ import annotations
+
+from freehold.errors import UnsupportedTensorType
+from freehold.ops.native.weights import BLOCK_COLUMNS, ROWS_PER_PANEL
+from freehold.tensors import FLOAT_TYPES, TensorInfo, TensorType, WeightType
+
+_FLOAT_BITS = {TensorType.F64: 32, TensorType.F32: 32, TensorType.F16: 16, TensorType.BF16: 16}
+_ASKED_BITS = {WeightType.F32: 32.0, WeightType.F16: 16.0, WeightType.Q8: 8.5, WeightType.Q4: 4.5}
+# Codes of 4 or 8 bits; a scale, and for some a minimum, for each 32 columns (16 in Q6_K). Those of the K types are
+# products that float16 cannot hold, so they take 32 bits each; the others take 16.
+_KEPT_BITS = {
+    TensorType.Q4_0: 4.5,
+    TensorType.Q4_1: 5.0,
+    TensorType.Q4_K: 6.0,
+    TensorType.Q5_0: 8.5,
+    TensorType.Q5_1: 9.0,
+    TensorType.Q5_K: 10.0,
+    TensorType.Q6_K: 10.0,
+    TensorType.Q8_0: 8.5,
+}
+
+
+def held_bytes(info: TensorInfo, dtype: WeightType | None) -> int:
+    """Bytes that a parameter takes in memory; for K types the most that it can take.
+
+    Args:
+        info: how it is stored.
+        dtype: as for `pack_linear`. Parameters of one dimension are always float32.
+
+    Raises:
+        UnsupportedTensorType: it is stored in a type that we do not compute with.
+    """
+    if len(info.shape) == 1:
+        return info.elements * 4
+    rows, columns = info.shape
+    bits = _bits(info, dtype)
+    if bits not in _FLOAT_BITS.values():
+        columns = -(-columns // BLOCK_COLUMNS) * BLOCK_COLUMNS
+    return int(-(-rows // ROWS_PER_PANEL) * ROWS_PER_PANEL * columns * bits / 8)
+
+
+def _bits(info: TensorInfo, dtype: WeightType | None) -> float:
+    if info.type in FLOAT_TYPES:
+        return _FLOAT_BITS[info.type] if dtype is None else _ASKED_BITS[dtype]
+    if info.type not in _KEPT_BITS:
+        raise UnsupportedTensorType(f"tensor {info.name!r} is stored as {info.type}, which cannot be computed with")
+    kept = _KEPT_BITS[info.type]
+    if dtype is WeightType.Q4:
+        return kept if kept < 8 else _ASKED_BITS[dtype]
+    return kept if dtype in (None, WeightType.Q8) else _ASKED_BITS[dtype]

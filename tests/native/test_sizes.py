@@ -1,0 +1,45 @@
+"""The memory that weights are said to take is what they take."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from freehold.errors import UnsupportedTensorType
+from freehold.ops.native.sizes import held_bytes
+from freehold.ops.native.weights import pack_linear
+from freehold.tensors import BLOCK_FORMATS, Tensor, TensorInfo, TensorType, WeightType
+
+FLOATS = [TensorType.F32, TensorType.F16, TensorType.BF16]
+QUANTISED = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1, TensorType.Q8_0]
+K_TYPES = [TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K]
+DTYPES = [None, *WeightType]
+
+
+def random_tensor(kind: TensorType, rows: int, columns: int) -> Tensor:
+    """Random bytes below 60, which make small floats of every kind."""
+    info = TensorInfo("x", (rows, columns), kind)
+    return Tensor(info, np.random.default_rng(0).integers(0, 60, info.bytes, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [*FLOATS, *QUANTISED, *K_TYPES])
+@pytest.mark.parametrize("rows", [8, 13])
+def test_held_bytes_are_those_of_the_packed_weight(kind: TensorType, dtype: WeightType | None, rows: int) -> None:
+    tensor = random_tensor(kind, rows, max(96, BLOCK_FORMATS[kind].elements))
+    assert held_bytes(tensor.info, dtype) == pack_linear([tensor], None, dtype).parts[0].bytes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_that_fill_no_block(dtype: WeightType | None) -> None:
+    tensor = Tensor.from_array("x", np.ones((5, 70), np.float32))
+    assert held_bytes(tensor.info, dtype) == pack_linear([tensor], None, dtype).parts[0].bytes
+
+
+def test_vectors_are_float32() -> None:
+    assert held_bytes(TensorInfo("norm", (100,), TensorType.BF16), WeightType.Q4) == 400
+
+
+def test_type_without_kernels_is_named() -> None:
+    with pytest.raises(UnsupportedTensorType, match="'x' is stored as I64"):
+        held_bytes(TensorInfo("x", (2, 2), TensorType.I64), None)
