@@ -66,6 +66,16 @@ class LineTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """Stands for an array of logits."""
+
+    content: bytes
+
+    def tobytes(self) -> bytes:
+        return self.content
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     vocabulary: int = VOCABULARY
 
@@ -73,13 +83,17 @@ class Shape:
 class FakeModel:
     """What `freehold.api.Model` looks like to the server."""
 
-    def __init__(self, name: str = "fake", *, shows_names: bool = False, **options: Any) -> None:
+    def __init__(self, name: str = "fake", *, shows_names: bool = False, weights: bytes = b"", **options: Any) -> None:
         self.name = name
+        self.weights = weights
         self.config = Shape()
         self.tokenizer = byte_tokenizer()
         self.template = LineTemplate(shows_names=shows_names)
         self.recommended = SamplingOptions(temperature=0.0)
         self.engine = FakeEngine(**options)
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> list[Numbers]:
+        return [Numbers(bytes([*sequence, *self.weights])) for sequence in sequences]
 
     def close(self) -> None:
         self.engine.close()

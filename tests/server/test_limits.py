@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from freehold.server import protocol
 from freehold.server.app import create_app
 from freehold.server.settings import ServerSettings
 from tests.server.fake_engine import FakeModel
-from tests.server.live import Live, running
+from tests.server.live import Live, eventually, running
 
 URL = "/v1/chat/completions"
 
@@ -114,6 +115,34 @@ def test_what_is_no_http_request_is_answered_in_json(live: Live, request_bytes: 
     status, answer = exchange(live, request_bytes)
     assert status == 400
     assert answer["error"]["code"] == "invalid_http"
+
+
+def test_a_body_that_is_no_chunk_is_answered_and_forgotten(live: Live) -> None:
+    status, answer = exchange(live, request_of(b'5\r\n{"a":\r\nzz\r\n', "Transfer-Encoding: chunked"))
+    assert status == 400
+    assert answer["error"]["code"] == "invalid_http"
+    eventually(lambda: live.server.lifecycle.in_flight == 0)
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"POST /v1/completions HT", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"]
+)
+def test_a_request_that_does_not_come_is_not_waited_for(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.2)
+    with running({"fake": model}) as live, socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+        connection.sendall(beginning)
+        assert connection.recv(1) == b""
+
+
+def test_a_slow_answer_is_not_cut(model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.05)
+    model.template.delay = 0.3
+    with running({"fake": model}) as live:
+        body = body_of(100)
+        for _ in range(2):
+            assert exchange(live, request_of(body, "Content-Length: 100"))[0] == 200
 
 
 def test_the_default_limit_is_two_mebibytes(model: FakeModel) -> None:

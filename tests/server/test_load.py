@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -16,24 +14,9 @@ from openai import OpenAI
 
 from tests.server.fake_engine import FakeModel
 from tests.server.live import Live, eventually, running
+from tests.server.raw import raw_request, send_and_drop
 
 CHAT: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
-
-
-def raw_request(path: str, body: dict[str, Any]) -> bytes:
-    content = json.dumps(body).encode()
-    head = f"POST /v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n\r\n"
-    return head.encode() + content
-
-
-def send_and_drop(live: Live, request: bytes, *, wait_for_bytes: bool, reset: bool) -> None:
-    """Sends a request and closes the connection without reading the answer, politely or not."""
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
-        connection.sendall(request)
-        if wait_for_bytes:
-            connection.recv(1)
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def test_what_has_no_permit_is_refused_before_any_work() -> None:
@@ -106,7 +89,9 @@ def test_a_thousand_connections_dropped_lose_nothing(live: Live, model: FakeMode
         request = requests[number % 4]
         streamed = number % 2 == 0
         cut = request[: len(request) // 2] if number % 7 == 0 else request
-        send_and_drop(live, cut, wait_for_bytes=streamed and cut is request and number % 3 == 0, reset=number % 5 == 0)
+        send_and_drop(
+            live.port, cut, wait_for_bytes=streamed and cut is request and number % 3 == 0, reset=number % 5 == 0
+        )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(drop, range(1000)))

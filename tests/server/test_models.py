@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
+from freehold import __version__
 from freehold.errors import InvalidRequest
 from freehold.server.app import create_app
 from freehold.server.settings import ServerSettings
@@ -34,7 +37,16 @@ def test_aliases_that_cannot_be(model: FakeModel, aliases: dict[str, str], says:
         create_app({"fake": model}, ServerSettings(aliases=aliases))
 
 
-def test_the_fingerprint_names_version_and_model(client: TestClient) -> None:
-    answer = client.post("/v1/completions", json={"model": "gpt-4o-mini", "prompt": "a"}).json()
-    assert answer["system_fingerprint"].startswith("freehold-")
-    assert "fake" in answer["system_fingerprint"]
+def test_the_fingerprint_tells_version_model_and_weights() -> None:
+    def fingerprint(model: FakeModel, name: str = "fake") -> str:
+        with TestClient(create_app({name: model}), base_url="http://127.0.0.1") as client:
+            answer = client.post("/v1/completions", json={"model": name, "prompt": "a"}).json()
+        model.close()
+        found: str = answer["system_fingerprint"]
+        return found
+
+    first = fingerprint(FakeModel())
+    assert re.fullmatch(rf"freehold-{re.escape(__version__)}-fake-[0-9a-f]{{8}}", first)
+    assert fingerprint(FakeModel()) == first
+    assert fingerprint(FakeModel(weights=b"other")) != first
+    assert fingerprint(FakeModel(), "other") != first

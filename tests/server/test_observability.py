@@ -50,7 +50,8 @@ def test_alive_ready_and_loading_are_different_answers(server: Server, observed:
     with TestClient(assemble(server), base_url="http://127.0.0.1") as client:
         for phase, status in ((Phase.LOADING, 503), (Phase.READY, 200), (Phase.DRAINING, 503)):
             if phase is Phase.READY:
-                begin(server, {"fake": observed})
+                server.catalogue.fill({"fake": observed})
+                begin(server)
             server.lifecycle.phase = phase
             assert client.get("/healthz").status_code == 200
             ready = client.get("/readyz")
@@ -63,7 +64,8 @@ def test_alive_ready_and_loading_are_different_answers(server: Server, observed:
 
 
 def test_metrics_count_what_happened(server: Server, observed: FakeModel) -> None:
-    begin(server, {"fake": observed})
+    server.catalogue.fill({"fake": observed})
+    begin(server)
     with TestClient(assemble(server), base_url="http://127.0.0.1") as client:
         usage = client.post("/v1/chat/completions", json={**CHAT, "max_tokens": 5}).json()["usage"]
         client.post("/v1/chat/completions", json={**CHAT, "n": -1})
@@ -90,7 +92,8 @@ def test_metrics_count_what_happened(server: Server, observed: FakeModel) -> Non
 
 
 def test_aliases_repeat_the_same_samples_under_vllms_names(server: Server, observed: FakeModel) -> None:
-    begin(server, {"fake": observed})
+    server.catalogue.fill({"fake": observed})
+    begin(server)
     with TestClient(assemble(server), base_url="http://127.0.0.1") as client:
         client.post("/v1/chat/completions", json=CHAT)
         seen = samples(client.get("/metrics").text)

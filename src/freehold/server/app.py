@@ -35,13 +35,13 @@ def create_app(models: Mapping[str, Model], settings: ServerSettings = ServerSet
         TokenizerError: a model came without tokenizer files.
     """
     server = Server(settings, Catalogue(settings.aliases))
-    begin(server, models)
+    server.catalogue.fill(models)
+    begin(server)
     return assemble(server)
 
 
-def begin(server: Server, models: Mapping[str, Model]) -> None:
-    """Serve these models from now on; raises as `create_app`."""
-    server.catalogue.fill(models)
+def begin(server: Server) -> None:
+    """Serve what is in the catalogue from now on."""
     for served in server.catalogue.models():
         server.metrics.watch(served.name, served.engine.stats)
     server.lifecycle.phase = Phase.READY

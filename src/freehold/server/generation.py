@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
@@ -12,11 +11,9 @@ from freehold.engine.types import FinishReason, GenerationRequest, Output, Token
 from freehold.errors import EngineStopped, FreeholdError
 from freehold.server.served import Engine, Ticket
 
-LOGGER = logging.getLogger("freehold.server")
-
 
 class GenerationFailed(FreeholdError):
-    """The engine could not compute a sequence. The reason is logged; it is not for the client."""
+    """The engine could not compute a sequence. Why is for the log, not for the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,6 @@ class _Sink:
 
 def _check_end(output: Output) -> None:
     if output.finish_reason is FinishReason.FAILED:
-        LOGGER.error("a sequence failed: %s", output.error)
-        raise GenerationFailed("the engine could not compute a sequence")
+        raise GenerationFailed(output.error or "the engine gave no reason")
     if output.finish_reason is FinishReason.CANCELLED:
         raise EngineStopped("The server is shutting down; the answer was cut short.")

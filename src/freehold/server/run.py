@@ -83,7 +83,7 @@ async def _serve(
     with _Signals() as signals:
         try:
             if await _load(server, loaders, models, signals.first):
-                begin(server, models)
+                begin(server)
                 on_ready(url_of(listener))
                 await signals.first.wait()
                 await _drain(server, signals.second)
@@ -106,10 +106,15 @@ async def _load(server: Server, loaders: Mapping[str, Loader], models: dict[str,
         try:
             for name, loader in loaders.items():
                 models[name] = loader(server.metrics.observer(name))
+            server.catalogue.fill(models)
         except BaseException as error:
-            loop.call_soon_threadsafe(_settle, loaded, error)
+            settle(error)
         else:
-            loop.call_soon_threadsafe(_settle, loaded, None)
+            settle(None)
+
+    def settle(error: BaseException | None) -> None:
+        if not stop.is_set():  # else nobody waits any more, and the loop may be gone
+            loop.call_soon_threadsafe(_settle, loaded, error)
 
     # Not a worker of a pool: those are waited for at exit, and a signal must not have to wait for a long load.
     threading.Thread(target=load, name="freehold-load", daemon=True).start()

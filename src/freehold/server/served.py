@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from time import time
 from typing import Any, Protocol, TypeAlias
 
@@ -40,6 +41,12 @@ class Template(Protocol):
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str: ...
 
 
+class Numbers(Protocol):
+    """An array, of which the server only wants to know whether it is the same as another."""
+
+    def tobytes(self) -> bytes: ...
+
+
 class Shape(Protocol):
     """The one thing about a model's shape that requests are checked against."""
 
@@ -62,6 +69,7 @@ class Model(Protocol):
     def template(self) -> Template: ...
     @property
     def recommended(self) -> SamplingOptions: ...
+    def logits(self, sequences: Sequence[Sequence[int]]) -> Sequence[Numbers]: ...
     def close(self) -> None: ...
 
 
@@ -76,7 +84,7 @@ class Served:
     Attributes:
         engine, tokenizer: the model's.
         created: when it was loaded, in seconds since 1970.
-        fingerprint: changes when the same request and seed may give another text: version, model and weights.
+        fingerprint: changes when the same request and seed may give another text.
     """
 
     name: str
@@ -99,7 +107,7 @@ class Catalogue:
         self._served: dict[str, Served] = {}
 
     def fill(self, models: Mapping[str, Model]) -> None:
-        """Serve these models from now on; starts their engines.
+        """Serve these models from now on; starts their engines and computes a little with each, so it may take a while.
 
         Raises:
             InvalidRequest: an alias leads nowhere, or hides a model.
@@ -140,7 +148,12 @@ class Catalogue:
 
 
 def _fingerprint(name: str, model: Model) -> str:
-    return f"freehold-{__version__}-{name}"
+    """Version, model, and a digest of what it computes, which depends on weights, their type, backend and kernels."""
+    sample = range(min(3, model.config.vocabulary))
+    digest = blake2b(digest_size=4)
+    for logits in model.logits([sample]):
+        digest.update(logits.tobytes())
+    return f"freehold-{__version__}-{name}-{digest.hexdigest()}"
 
 
 def _bad_alias(alias: str, reason: str, names: Sequence[str] | Mapping[str, Served]) -> InvalidRequest:
