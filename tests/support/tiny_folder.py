@@ -21,7 +21,9 @@ TEMPLATE = (
 )
 
 
-def write_tiny_model(folder: Path, *, template: bool = True, tokenizer: bool = True, seed: int = 0) -> Path:
+def write_tiny_model(
+    folder: Path, *, template: bool = True, tokenizer: bool = True, context: int = CONTEXT, seed: int = 0
+) -> Path:
     """Write a Llama of 2 layers over bytes. Returns the folder."""
     folder.mkdir(parents=True)
     vocabulary = _write_tokenizer(folder, template)
@@ -38,7 +40,7 @@ def write_tiny_model(folder: Path, *, template: bool = True, tokenizer: bool = T
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
         "vocab_size": vocabulary,
-        "max_position_embeddings": CONTEXT,
+        "max_position_embeddings": context,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
         "tie_word_embeddings": True,
