@@ -14,7 +14,7 @@ import numpy.typing as npt
 from freehold.checkpoints import open_checkpoint
 from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.engine.engine import Engine
-from freehold.engine.native_sampler import native_sampler
+from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
 from freehold.engine.types import EngineKeywords, EngineOptions, SamplingOptions
@@ -152,7 +152,7 @@ class Model:
             if self._engine is None:
                 self._engine = Engine(
                     self._model,
-                    sampler=native_sampler,
+                    sampler=NativeSampler(),
                     options=self.options,
                     detokeniser=None if self.text is None else self._continue_text,
                     end_ids=() if self.text is None else self.text.tokenizer.eos_ids,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freehold.engine.native_sampler import native_sampler
+from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.sampler import SamplingRow
 from freehold.engine.types import SamplingOptions, TokenOutput
 from freehold.errors import FreeholdError
@@ -20,7 +20,7 @@ def _row(tokens: tuple[int, ...] = (1, 2, 3), prompt_length: int = 2, **options:
 
 
 def _one(row: SamplingRow, logits: int = 0) -> TokenOutput:
-    return native_sampler(LOGITS[logits : logits + 1], [row])[0]
+    return NativeSampler()(LOGITS[logits : logits + 1], [row])[0]
 
 
 def test_each_row_is_drawn_as_if_alone() -> None:
@@ -34,7 +34,16 @@ def test_each_row_is_drawn_as_if_alone() -> None:
         _row(min_p=0.2, logprobs=40),
         _row(tuple(range(30)), 30, logit_bias={0: 1.0}),
     ]
-    assert native_sampler(LOGITS, rows) == [_one(row, index) for index, row in enumerate(rows)]
+    alone = [_one(row, index) for index, row in enumerate(rows)]
+    assert NativeSampler()(LOGITS, rows) == alone
+
+
+def test_rows_may_come_and_go_between_steps() -> None:
+    sampler = NativeSampler()
+    rows = [_row(top_k=number + 1, seed=number, repetition_penalty=1 + number % 2) for number in range(8)]
+    for chosen in ([0, 1, 2, 3], [0, 1, 2, 3], [0, 2, 3], [0, 3, 2], [4, 5], [4, 6], [7]):
+        expected = [_one(rows[index], index) for index in chosen]
+        assert sampler(LOGITS[chosen], [rows[index] for index in chosen]) == expected
 
 
 def test_logprobs_are_reported_as_asked() -> None:
@@ -54,7 +63,7 @@ def test_the_seed_and_the_number_of_tokens_key_the_draw() -> None:
 
     def draw(seed: int, generated: int, prompt: int = 2) -> int:
         row = SamplingRow(SamplingOptions(seed=seed), (0,) * (prompt + generated), prompt)
-        return native_sampler(flat, [row])[0].token_id
+        return NativeSampler()(flat, [row])[0].token_id
 
     assert draw(1, 0) == draw(1, 0, prompt=9)
     assert len({draw(1, generated) for generated in range(20)}) > 5
@@ -71,4 +80,4 @@ def test_bias_and_penalties_reach_the_logits() -> None:
 
 def test_what_cannot_be_drawn_from_is_an_error() -> None:
     with pytest.raises(FreeholdError, match="not finite"):
-        native_sampler(np.full((1, 4), np.nan, np.float32), [_row()])
+        NativeSampler()(np.full((1, 4), np.nan, np.float32), [_row()])

@@ -14,7 +14,7 @@ import pytest
 from freehold.checkpoints import open_checkpoint
 from freehold.engine import pace
 from freehold.engine.engine import Engine
-from freehold.engine.native_sampler import native_sampler
+from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.sampler import Sampler, SamplingRow
 from freehold.engine.types import (
     EngineKeywords,
@@ -62,9 +62,9 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return load_model(open_checkpoint(folder), create_ops("native", exact=dtype is WeightType.F32), dtype)
 
 
-def _engine(model: Decoder, sampler: Sampler = native_sampler, **options: Unpack[EngineKeywords]) -> Engine:
+def _engine(model: Decoder, sampler: Sampler | None = None, **options: Unpack[EngineKeywords]) -> Engine:
     defaults: EngineKeywords = {"cache_tokens": 4096}
-    return Engine(model, sampler=sampler, options=EngineOptions(**(defaults | options)))
+    return Engine(model, sampler=sampler or NativeSampler(), options=EngineOptions(**(defaults | options)))
 
 
 def _bytes(tokens: Sequence[TokenOutput]) -> bytes:
@@ -147,8 +147,10 @@ def test_beside_requests_that_are_cancelled(model: Decoder, alone: list[bytes]) 
 def test_the_comparison_can_fail(model: Decoder, alone: list[bytes]) -> None:
     """With a sampler whose result depends on its neighbours in the last bit, the same test does fail."""
 
+    sampler = NativeSampler()
+
     def leaky(logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
-        return native_sampler(logits * np.float32(1 + len(rows) * 2**-23), rows)
+        return sampler(logits * np.float32(1 + len(rows) * 2**-23), rows)
 
     engine = _engine(model, sampler=leaky)
     assert [_bytes(result.tokens) for result in run(engine, _requests())] != alone

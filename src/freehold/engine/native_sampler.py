@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,47 @@ _REASONS = {
 }
 
 
-def native_sampler(logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
-    """Draw one token per row; see `freehold.ops.sampling` for the order of the steps.
+class NativeSampler:
+    """Draws natively; see `freehold.ops.sampling` for the order of the steps.
 
-    Raises:
-        FreeholdError: from some row nothing can be drawn.
+    The sequences of two steps are mostly the same, so the arrays of their options are kept from one step to the next.
     """
-    result = sample(logits, _arrays(rows))
-    if result.status.any():
-        raise FreeholdError(_REASONS[RowStatus(result.status.max())])
-    return [_output(result, index, row) for index, row in enumerate(rows)]
+
+    def __init__(self) -> None:
+        self._options: list[SamplingOptions] = []
+        self._arrays = SamplingArrays.greedy(0)
+
+    def __call__(self, logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
+        """One token per row.
+
+        Raises:
+            FreeholdError: from some row nothing can be drawn.
+        """
+        options = [row.options for row in rows]
+        if len(options) != len(self._options) or any(map(is_not, options, self._options)):
+            self._options, self._arrays = options, _constant_arrays(options)
+        result = sample(logits, self._with_histories(rows))
+        if result.status.any():
+            raise FreeholdError(_REASONS[RowStatus(result.status.max())])
+        return [_output(result, index, row) for index, row in enumerate(rows)]
+
+    def _with_histories(self, rows: Sequence[SamplingRow]) -> SamplingArrays:
+        """The arrays of this step: what changes with every token is added to what does not."""
+        arrays = replace(self._arrays, position=np.array([row.index for row in rows], np.uint64))
+        if not any(_needs_history(row.options) for row in rows):
+            return arrays
+        histories = [row.tokens if _needs_history(row.options) else () for row in rows]
+        return replace(
+            arrays,
+            history=_concatenated(histories, np.int32),
+            history_offsets=_offsets(histories),
+            output_starts=np.array([row.prompt_length for row in rows], np.int64),
+        )
 
 
-def _arrays(rows: Sequence[SamplingRow]) -> SamplingArrays:
-    options = [row.options for row in rows]
-    histories = [row.tokens if _needs_history(row.options) else () for row in rows]
+def _constant_arrays(options: Sequence[SamplingOptions]) -> SamplingArrays:
     return replace(
-        SamplingArrays.greedy(len(rows)),
+        SamplingArrays.greedy(len(options)),
         temperature=_floats(option.temperature for option in options),
         top_k=np.array([option.top_k for option in options], np.int32),
         top_p=_floats(option.top_p for option in options),
@@ -45,10 +70,6 @@ def _arrays(rows: Sequence[SamplingRow]) -> SamplingArrays:
         presence_penalty=_floats(option.presence_penalty for option in options),
         frequency_penalty=_floats(option.frequency_penalty for option in options),
         seed=np.array([_seed(option) for option in options], np.uint64),
-        position=np.array([row.index for row in rows], np.uint64),
-        history=_concatenated(histories, np.int32),
-        history_offsets=_offsets(histories),
-        output_starts=np.array([row.prompt_length for row in rows], np.int64),
         bias_ids=_concatenated([tuple(option.logit_bias) for option in options], np.int32),
         bias_values=_concatenated([tuple(option.logit_bias.values()) for option in options], np.float32),
         bias_offsets=_offsets([option.logit_bias for option in options]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import accumulate
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def to_batch(step: Step) -> Batch:
 
 def _ends(counts: Iterable[int]) -> Int32Array:
     """[0, c0, c0 + c1, ...]"""
-    return np.cumsum([0, *counts], dtype=np.int32)
+    return np.array([0, *accumulate(counts)], np.int32)
 
 
 def _view(blocks: array[int]) -> Int32Array:
