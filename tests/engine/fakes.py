@@ -34,6 +34,9 @@ class FakeLimits:
 
 
 class FakeOps:
+    def available_bytes(self) -> int:
+        return 1 << 20
+
     def to_numpy(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return x
 

@@ -438,3 +438,9 @@ def test_a_model_without_text_streams_tokens() -> None:
     with pytest.raises(InvalidRequest, match="tokenizer"):
         engine.stream(replace(request([1]), stop=StopOptions(strings=("a",))))
     engine.close()
+
+
+def test_without_a_number_the_cache_fits_everyone_or_the_memory() -> None:
+    engine = fake_engine(cache_tokens=None, max_sequences=4)
+    assert engine.stats().blocks_total == 4 * 64 // 4
+    engine.close()

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from freehold.engine.admission import Admission, Permit
 from freehold.engine.job import Job, Sink
-from freehold.engine.memory import available_bytes, choose_cache_tokens
+from freehold.engine.memory import choose_cache_tokens
 from freehold.engine.model import LanguageModel
 from freehold.engine.observer import EngineStats, Observer
 from freehold.engine.pace import Pace
@@ -239,6 +239,6 @@ def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: 
             max_sequences=options.max_sequences,
             block_size=options.block_size,
             bytes_per_token=model.cache_bytes_per_token(),
-            available_bytes=available_bytes(),
+            available_bytes=model.ops.available_bytes(),
         )
     return tokens // options.block_size

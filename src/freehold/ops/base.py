@@ -134,6 +134,10 @@ class Ops(Protocol):
         """Bytes that one position takes in the caches of all layers."""
         ...
 
+    def available_bytes(self) -> int:
+        """Bytes that are left where caches live: in this machine's memory, or in the device's."""
+        ...
+
     def to_numpy(self, x: Array) -> npt.NDArray[np.float32]:
         """x as a float32 array in this process's memory."""
         ...

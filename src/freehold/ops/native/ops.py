@@ -12,6 +12,7 @@ from freehold import _kernels
 from freehold.errors import BackendUnavailable
 from freehold.ops.base import AttentionCache
 from freehold.ops.batch import Batch
+from freehold.ops.memory import available_bytes
 from freehold.ops.native.cache import CacheType, NativeLayerCache, bytes_per_position, create_layer, element_type
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
@@ -152,6 +153,9 @@ class NativeOps:
 
     def cache_bytes(self, layers: Sequence[AttentionCache]) -> int:
         return bytes_per_position(layers, self.cache_type)
+
+    def available_bytes(self) -> int:
+        return available_bytes()
 
     def to_numpy(self, x: Float32Array) -> Float32Array:
         return x

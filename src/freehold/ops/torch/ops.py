@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from freehold.ops.base import AttentionCache
 from freehold.ops.batch import Batch
+from freehold.ops.memory import available_bytes
 from freehold.ops.torch.attention import Padding, Slots, TorchLayerCache, attention_cached, attention_within
 from freehold.ops.torch.weights import TorchLinear, pack_linear, to_torch
 from freehold.tensors import Tensor, WeightType
@@ -109,6 +110,11 @@ class TorchOps:
 
     def cache_bytes(self, layers: Sequence[AttentionCache]) -> int:
         return sum(2 * layer.kv_heads * layer.head_dim * self.compute.itemsize for layer in layers)
+
+    def available_bytes(self) -> int:
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        return available_bytes()
 
     def to_numpy(self, x: torch.Tensor) -> npt.NDArray[np.float32]:
         result: npt.NDArray[np.float32] = x.detach().float().cpu().numpy()
