@@ -133,7 +133,6 @@ BYTE_LEVEL = Spelling((byte_level,), raw_added=True)
 SPACE_JOINED = Spelling((lambda value, opens: value if opens or isinstance(value, bytes) else " " + value,))
 
 
-def sentencepiece(*, drops_prefix: bool) -> Spelling:
-    """SentencePiece's convention; `drops_prefix` says that the space it puts before a text is removed again."""
-    steps = (byte_fallback, replace(WORD_BOUNDARY, " "))
-    return Spelling(steps, trim=b" ", trim_limit=1) if drops_prefix else Spelling(steps)
+def sentencepiece(*, trimmed_spaces: int) -> Spelling:
+    """SentencePiece's convention; at most so many spaces are removed from the start of a text."""
+    return Spelling((byte_fallback, replace(WORD_BOUNDARY, " ")), trim=b" ", trim_limit=trimmed_spaces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -86,12 +87,19 @@ def sentencepiece_tokenizer(
     vocabulary = Vocabulary(
         size=len(pieces),
         piece=lambda token_id: pieces[token_id].text,
-        spelling=sentencepiece(drops_prefix=normalisation.prefix),
+        spelling=sentencepiece(trimmed_spaces=_trimmed_spaces(normalisation)),
         special=special if unknown is None else {**special, pieces[unknown].text: unknown},
         raw=frozenset(special.values()),
     )
     encoder = SplittingEncoder(library, special, _preparation(normalisation))
     return Tokenizer(encoder, vocabulary, marks)
+
+
+def _trimmed_spaces(normalisation: Normalisation) -> int:
+    """How many spaces decoding removes from the start: the one that was put there, or all where none can be meant."""
+    if normalisation.squeezes:
+        return sys.maxsize
+    return 1 if normalisation.prefix else 0
 
 
 def _check(pieces: Sequence[Piece]) -> None:
@@ -155,9 +163,10 @@ def _preparation(normalisation: Normalisation) -> Callable[[str, bool], str]:
         if mapping is not None:
             text = guarded("the character map does not fit the text", lambda: mapping.normalize_str(text))
         if normalisation.squeezes:
-            text = re.sub(" {2,}", " ", text).strip(" ")
+            text = re.sub(" {2,}", " ", text).lstrip(" ")
         if text and normalisation.prefix and (begins or normalisation.prefix_everywhere):
             text = " " + text
-        return text.replace(" ", WORD_BOUNDARY)
+        text = text.replace(" ", WORD_BOUNDARY)
+        return text.rstrip(WORD_BOUNDARY) if normalisation.squeezes else text
 
     return prepare

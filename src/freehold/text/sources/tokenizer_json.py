@@ -15,6 +15,7 @@ from freehold.text.sources.settings import Settings
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
 
 _PROBE = "a"
+_MAX_AROUND = 16
 
 
 def json_tokenizer(path: Path, settings: Settings) -> Tokenizer:
@@ -29,13 +30,15 @@ def json_tokenizer(path: Path, settings: Settings) -> Tokenizer:
     library = guarded(f"{path.name} cannot be read", lambda: LibraryTokenizer.from_buffer(data))
     library.no_truncation()
     library.no_padding()
+    if getattr(library.model, "dropout", None):
+        library.model.dropout = None  # for training only; the same text must give the same tokens
     _add_missing(library, settings)
     added = library.get_added_tokens_decoder()
     special = {token.content: token_id for token_id, token in added.items() if token.special}
     decoder = library.decoder
     spelling = spelling_of_decoder(None if decoder is None else decoder.__getstate__())
     vocabulary = Vocabulary(
-        size=_highest_id(library, added) + 1,
+        size=_highest_id(library) + 1,
         piece=library.id_to_token,
         spelling=spelling,
         special=special,
@@ -61,14 +64,10 @@ def _add_missing(library: LibraryTokenizer, settings: Settings) -> None:
             library.add_special_tokens([AddedToken(name, special=True, normalized=False)])
 
 
-def _highest_id(library: LibraryTokenizer, added: dict[int, AddedToken]) -> int:
-    """The highest id in use. Vocabularies rarely have holes, so the count is tried before all ids are listed."""
-    count = library.get_vocab_size(with_added_tokens=True)
-    highest = max([count - 1, *added])
-    if count and library.id_to_token(count - 1) is None:
-        highest = max(library.get_vocab(with_added_tokens=True).values())
+def _highest_id(library: LibraryTokenizer) -> int:
+    highest = max(library.get_vocab(with_added_tokens=True).values(), default=-1)
     if not 0 <= highest < MAX_VOCABULARY:
-        raise TokenizerError(f"the tokenizer has the token id {highest}, outside 0 to {MAX_VOCABULARY - 1}")
+        raise TokenizerError(f"the tokenizer's highest token id is {highest}, expected 0 to {MAX_VOCABULARY - 1}")
     return highest
 
 
@@ -89,7 +88,9 @@ def _around(library: LibraryTokenizer) -> tuple[tuple[int, ...], tuple[int, ...]
     """The ids that the post-processor puts before and after a text."""
     bare = guarded("the tokenizer cannot encode", lambda: library.encode(_PROBE, add_special_tokens=False).ids)
     whole = guarded("the tokenizer cannot encode", lambda: library.encode(_PROBE, add_special_tokens=True).ids)
-    for start in range(len(whole) - len(bare) + 1):
-        if whole[start : start + len(bare)] == bare:
-            return tuple(whole[:start]), tuple(whole[start + len(bare) :])
-    raise TokenizerError("the tokenizer's post-processor changes the text's own tokens, which is not supported")
+    for start in range(min(len(whole) - len(bare), _MAX_AROUND) + 1):
+        opening, closing = whole[:start], whole[start + len(bare) :]
+        fits = whole[start : start + len(bare)] == bare and len(closing) <= _MAX_AROUND
+        if fits and all(library.id_to_token(token_id) is not None for token_id in (*opening, *closing)):
+            return tuple(opening), tuple(closing)
+    raise TokenizerError("the tokenizer's post-processor does more than putting a few tokens around a text")
