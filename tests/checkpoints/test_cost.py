@@ -17,14 +17,15 @@ MIB = 1024 * 1024
 SECONDS = 1.0
 MEMORY = 64 * MIB
 
-MEASURE = """
-import resource, sys, time
+MEASURE = r"""
+import re, sys, time
 from pathlib import Path
 from freehold.checkpoints import open_checkpoint
 from freehold.errors import FreeholdError
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 before, start = peak(), time.process_time()
 try:
@@ -57,6 +58,23 @@ def full_safetensors(folder: Path) -> Path:
         for number in range(limits.MAX_TENSORS_PER_FILE)
     }
     return Folder({"model.safetensors": safetensors(header, b"")}).write(folder)
+
+
+def full_folder(folder: Path) -> Path:
+    """Two such files, and an index that is wrong about the last tensor only."""
+    size = limits.MAX_TENSORS_PER_FILE
+    files = {
+        f"{part}.safetensors": safetensors(
+            {f"model.layers.{part}.{number}.weight": entry([1], 4 * number, 4 * number + 4) for number in range(size)},
+            bytes(4 * size),
+        )
+        for part in range(2)
+    }
+    weight_map = {
+        f"model.layers.{part}.{number}.weight": f"{part}.safetensors" for part in range(2) for number in range(size)
+    }
+    weight_map[f"model.layers.1.{size - 1}.weight"] = "0.safetensors"
+    return Folder({**files, "model.safetensors.index.json": index(weight_map)}).write(folder)
 
 
 def long_key(folder: Path) -> Path:
@@ -96,13 +114,14 @@ def nested_config(folder: Path) -> Path:
     return Folder(config=b"[" * MIB).write(folder)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
     "make",
     [
         full_gguf,
         numbers_as_strings,
         full_safetensors,
+        full_folder,
         long_key,
         long_metadata,
         many_keys,
@@ -114,9 +133,18 @@ def nested_config(folder: Path) -> Path:
     ],
 )
 def test_refusing_is_cheap(make: Callable[[Path], Path], tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MEASURE, str(make(tmp_path))]
+    path = make(tmp_path)
+    seconds, memory = measure(path)
+    if seconds >= SECONDS:  # other work on the machine only ever adds
+        seconds = min(seconds, measure(path)[0], measure(path)[0])
+    assert seconds < SECONDS
+    assert memory < MEMORY
+
+
+def measure(path: Path) -> tuple[float, int]:
+    """Processor seconds and bytes at the peak, both beyond what starting the interpreter takes."""
+    command = [sys.executable, "-c", MEASURE, str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2] / "src")
     verdict, seconds, memory = result.stdout.split()
     assert verdict == "refused"
-    assert float(seconds) < SECONDS
-    assert int(memory) < MEMORY
+    return float(seconds), int(memory)

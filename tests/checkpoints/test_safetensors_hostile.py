@@ -23,7 +23,7 @@ HUGE = {
     "2^63": 2**63,
     "2^64 - 1": 2**64 - 1,
     "2^64": 2**64,
-    "10^2000": 10**2000,
+    "10^500": 10**500,
 }
 ENTRY = json.dumps(entry())
 
@@ -67,7 +67,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "nested without end": (safetensors(b'{"w":' + b"[" * 100_000), "nested too deeply"),
     "entry a list": (named("w", []), "not described"),
     "entry null": (safetensors(b'{"w":null}'), "not described"),
-    "entry too long": (named("w", entry(list(range(5000)))), "not a JSON value of at most 4096 bytes"),
+    "entry too long": (named("w", entry(list(range(5000)))), "not a JSON value of at most 1024 bytes"),
     "entry with more": (named("w", entry(extra=1)), "not described"),
     "entry with less": (named("w", {"dtype": "F32", "shape": [8]}), "not described"),
     "dtype unknown": (named("w", entry(dtype="Q4_K")), "unknown dtype 'Q4_K'"),
@@ -103,7 +103,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "bytes without any tensor": (safetensors({}, b"x"), "belong to no tensor"),
     "too many tensors": (
         safetensors({f"{number}": entry([0], 0, 0) for number in range(limits.MAX_TENSORS_PER_FILE + 2)}, b""),
-        "more than 65537 members",
+        "more than 32769 members",
     ),
     "too much metadata": (
         safetensors({"__metadata__": {f"{number}": "" for number in range(limits.MAX_METADATA_KEYS + 1)}}, b""),
@@ -227,7 +227,7 @@ HOSTILE_INDICES: dict[str, tuple[bytes, str]] = {
     "tensor elsewhere": (index({"a": "2.safetensors", "b": "1.safetensors"}), "places tensor 'a' in 2.safetensors"),
     "metadata nested without end": (b'{"metadata":' + b"[" * 60_000, "nested too deeply"),
     "too many files": (index({f"{n}": f"{n}.safetensors" for n in range(3000)}), "more than 2048 files"),
-    "too many tensors": (index({f"{n}": "1.safetensors" for n in range(100_000)}), "more than 98304 members"),
+    "too many tensors": (index({f"{n}": "1.safetensors" for n in range(100_000)}), "more than 65536 members"),
     "too large": (b'{"weight_map": {}' + b" " * limits.MAX_INDEX_BYTES + b"}", "at most 16777216"),
 }
 

@@ -28,14 +28,14 @@ MAX_MEMBER_BYTES = 65_536
 
 # --- safetensors --------------------------------------------------------------------------------------------------
 
-# Mixture-of-experts models with a tensor per expert reach some 50,000, in dozens of files.
-MAX_TENSORS_PER_FILE = 65_536
-MAX_TENSORS = 98_304
+# Mixture-of-experts models with a tensor per expert reach some 45,000, in over a hundred files.
+MAX_TENSORS_PER_FILE = 32_768
+MAX_TENSORS = 65_536
 MAX_SHARDS = 2_048
 
 # The format allows headers of 100 MB. An entry takes some 130 bytes, so these hold more tensors than allowed above.
 MAX_HEADER_BYTES = 16 * MIB
-MAX_ENTRY_BYTES = 4_096
+MAX_ENTRY_BYTES = 1_024
 MAX_INDEX_BYTES = 16 * MIB
 
 # --- GGUF ---------------------------------------------------------------------------------------------------------

@@ -101,22 +101,23 @@ class SafetensorsFile:
         """A header entry as a tensor's description and its place."""
         if not name.isprintable() or not 0 < len(name) <= limits.MAX_NAME_BYTES:
             raise self._error(f"{name!r:.200} is not a tensor's name")
-        if not isinstance(entry, dict) or set(entry) != ENTRY_KEYS:
+        if not isinstance(entry, dict) or entry.keys() != ENTRY_KEYS:
             raise self._error(f"tensor {name!r} is not described by dtype, shape and data_offsets")
         kind, shape = self._type(name, entry["dtype"]), entry["shape"]
         if not _are_lengths(shape) or len(shape) > limits.MAX_RANK:
             raise self._error(f"tensor {name!r}: {shape!r:.200} is not a shape of at most {limits.MAX_RANK} dimensions")
         # Zeros count as one: an empty tensor may not have dimensions that NumPy cannot index either.
-        if prod(max(dimension, 1) for dimension in shape) > limits.MAX_ELEMENTS:
+        if prod(dimension or 1 for dimension in shape) > limits.MAX_ELEMENTS:
             raise self._error(f"tensor {name!r}: the shape {shape!r:.200} is too large")
         info, offsets = TensorInfo(name, tuple(shape), kind), entry["data_offsets"]
         if not _are_lengths(offsets) or len(offsets) != 2:
             raise self._error(f"tensor {name!r}: {offsets!r:.200} are not two offsets")
         start, stop = offsets
-        if info.elements % BLOCK_FORMATS[kind].elements or stop - start != info.bytes:
+        needed = info.bytes
+        if stop - start != needed or info.elements % BLOCK_FORMATS[kind].elements:
             raise self._error(
                 f"tensor {name!r} of shape {shape} in {kind} cannot lie in bytes {start} to {stop}, "
-                f"since {info.bytes} are needed"
+                f"since {needed} are needed"
             )
         return info, Span(start, stop, name)
 
