@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +187,15 @@ def test_sampling_fields_reach_the_engine(client: TestClient, model: FakeModel) 
     assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.5, -0.5)
     assert dict(sampling.logit_bias) == {65: 5.0, 66: -100.0}
     assert (request.stop.max_tokens, request.stop.strings) == (7, ("x", "yz"))
+
+
+def test_the_manual_tells_the_fate_of_every_field() -> None:
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
+    for model in (ChatRequest, CompletionRequest):
+        for name in model.model_fields:
+            assert f"`{name}`" in manual
+    rows = dict(re.findall(r"\| `(\w+)` \|([^|]*)(?=\|)", manual))
+    neutral = {**fields.CHAT, **fields.COMPLETIONS}
+    assert set(rows) == set(neutral)
+    for name, field in neutral.items():
+        assert re.findall(r"`([^`]+)`", rows[name]) == [json.dumps(value) for value in field.values]
