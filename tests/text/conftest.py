@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from freehold.text import Tokenizer, load_text, text_from_gguf
+from freehold.text.content import Normalisation
 from freehold.text.loading import model_file_tokenizer
 from freehold.text.pretokenizers import pre_tokenizer
 from freehold.text.sources.byte_level import byte_level_tokenizer
-from freehold.text.sources.sentencepiece import Normalisation, sentencepiece_tokenizer
+from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
 from freehold.text.sources.settings import Settings
 from freehold.text.sources.tiktoken import tiktoken_tokenizer
 from freehold.text.sources.wordpiece import wordpiece_tokenizer

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 import tiktoken
 from hypothesis import given, settings
-from tiktoken_ext import openai_public
+from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
 from freehold.text.sources.tiktoken import parse_ranks
 from tests.support.assets import ASSETS, asset
@@ -27,7 +27,8 @@ SENTENCEPIECE = [
     "../weights/babyllama-tok105/tok105.model",
 ]
 LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 TIKTOKEN = {  # our name -> (file, the pattern as tiktoken ships it)
     "llama-bpe": ("llama3/tokenizer.model", LLAMA3_PATTERN),

@@ -102,7 +102,9 @@ def _added_pieces(config: Mapping[str, object], folder: Path) -> tuple[AddedPiec
     for text, number in plain.items():
         identifier = token_id(number, f"added_tokens.json: {text!r}")
         pieces[identifier] = AddedPiece(text, identifier, special=False)
-    decoder = config.get("added_tokens_decoder") or {}
+    decoder = config.get("added_tokens_decoder")
+    if decoder is None:
+        decoder = {}
     if not isinstance(decoder, dict):
         raise TokenizerError(f"added_tokens_decoder is a {type(decoder).__name__}, expected an object")
     for key, entry in decoder.items():
