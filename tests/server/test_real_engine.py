@@ -139,17 +139,17 @@ def test_the_context_is_served_to_its_edge(openai: OpenAI) -> None:
 def test_a_cache_of_a_quarter_of_the_demand_still_completes_everything(openai: OpenAI) -> None:
     def ask(client: OpenAI, number: int) -> str:
         return client.completions.create(
-            model="tiny", prompt=f"prompt {number}", max_tokens=100, temperature=0, extra_body={"ignore_eos": True}
+            model="tiny", prompt=f"prompt {number}", max_tokens=60, temperature=0, extra_body={"ignore_eos": True}
         ).choices[0].text  # fmt: skip
 
-    expected = [ask(openai, number) for number in range(12)]
+    expected = [ask(openai, number) for number in range(8)]
     with (
-        tiny_model(EngineOptions(cache_tokens=12 * 110 // 4)) as model,
+        tiny_model(EngineOptions(cache_tokens=8 * 70 // 4)) as model,
         running({"tiny": model}) as small,
         OpenAI(base_url=small.url, api_key="none", max_retries=0) as client,
-        ThreadPoolExecutor(12) as pool,
+        ThreadPoolExecutor(8) as pool,
     ):
-        assert list(pool.map(lambda number: ask(client, number), range(12))) == expected
+        assert list(pool.map(lambda number: ask(client, number), range(8))) == expected
         assert model.engine.stats().preemptions > 0
 
 

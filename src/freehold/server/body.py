@@ -1,4 +1,4 @@
-"""Reads a request body: bounded in size and time, strict JSON, always an object."""
+"""Request bodies: bounded in size and time, strict JSON, always an object."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TYPE_NAMES = {
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-async def read_object(request: Request, *, limit: int, timeout: float) -> dict[str, object]:
-    """The body as a JSON object.
+async def read_body(request: Request, *, limit: int, timeout: float) -> bytes:
+    """The request's body.
 
     Args:
         limit: most bytes.
@@ -35,14 +35,12 @@ async def read_object(request: Request, *, limit: int, timeout: float) -> dict[s
 
     Raises:
         RequestTooLarge, RequestTimeout, UnsupportedEncoding: named by what they mean.
-        InvalidRequest: not JSON, or not an object.
     """
     try:
         async with asyncio.timeout(timeout):
-            data = await _read(request, limit)
+            return await _read(request, limit)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
-    return parse_object(data)
 
 
 async def _read(request: Request, limit: int) -> bytes:

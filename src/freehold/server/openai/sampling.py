@@ -157,10 +157,11 @@ def check_token_ids(token_ids: Sequence[int], vocabulary_size: int, *, parameter
     Raises:
         InvalidRequest: one of the ids is not of the vocabulary.
     """
-    for token_id in token_ids:
-        if not 0 <= token_id < vocabulary_size:
-            raise InvalidRequest(
-                f"Invalid value for '{parameter}': token id {token_id} is not between 0 and {vocabulary_size - 1}.",
-                parameter=parameter,
-                code="invalid_value",
-            )
+    if not token_ids or (min(token_ids) >= 0 and max(token_ids) < vocabulary_size):
+        return
+    wrong = next(token_id for token_id in token_ids if not 0 <= token_id < vocabulary_size)
+    raise InvalidRequest(
+        f"Invalid value for '{parameter}': token id {wrong} is not between 0 and {vocabulary_size - 1}.",
+        parameter=parameter,
+        code="invalid_value",
+    )

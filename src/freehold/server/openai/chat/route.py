@@ -19,7 +19,7 @@ from freehold.server.state import server_of
 
 async def create(request: Request) -> Response:
     """POST /v1/chat/completions."""
-    wish = parse(await read(request))
+    wish = await read(request, parse)
     served = serve_from(request, wish)
     generation = Generation(wish.n)
     writer = ChatWriter(_header(served, wish), served.tokenizer, count=wish.n, logprobs=wish.logprobs)

@@ -22,7 +22,7 @@ from freehold.text.tokenizer import Tokenizer
 
 async def create(request: Request) -> Response:
     """POST /v1/completions."""
-    wish = parse(await read(request))
+    wish = await read(request, parse)
     served = serve_from(request, wish)
     for prompt in wish.prompt:
         if not isinstance(prompt, str):
