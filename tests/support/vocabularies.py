@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from freehold.text.sources.sentencepiece import Kind, Piece
+from freehold.text.content import Kind, Piece
 from freehold.text.spelling import to_byte_alphabet
 
 BYTE_PIECES = [to_byte_alphabet(bytes((byte,))) for byte in range(256)]

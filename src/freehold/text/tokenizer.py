@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from freehold.errors import InvalidRequest, TokenizerError
+from freehold.text.content import Content
 from freehold.text.detokeniser import Detokeniser
 from freehold.text.spelling import Spelling
 
@@ -64,10 +65,18 @@ class Marks:
 class Tokenizer:
     """Text to ids and back. Safe to share between threads."""
 
-    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, marks: Marks) -> None:
+    def __init__(
+        self, encoder: Encoder, vocabulary: Vocabulary, marks: Marks, content: Callable[[], Content] | None = None
+    ) -> None:
+        """Put a tokenizer together.
+
+        Args:
+            content: what it consists of, for writing it in another format; None for kinds that are not written.
+        """
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._marks = marks
+        self._content = content
         self._special = MappingProxyType(dict(vocabulary.special))
         self._skipped = frozenset(self._special.values())
         self._spelled: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
@@ -86,6 +95,26 @@ class Tokenizer:
     def eos_ids(self) -> tuple[int, ...]:
         """Every token that ends a generation."""
         return self._marks.eos_ids
+
+    @property
+    def opening(self) -> tuple[int, ...]:
+        """What is put before a text when special tokens are added."""
+        return self._marks.opening
+
+    @property
+    def closing(self) -> tuple[int, ...]:
+        """What is put after a text when special tokens are added."""
+        return self._marks.closing
+
+    def content(self) -> Content:
+        """What the tokenizer consists of.
+
+        Raises:
+            TokenizerError: it is of a kind that we do not write, or that only its own format can describe.
+        """
+        if self._content is None:
+            raise TokenizerError("tokenizers of this kind cannot be written in another format")
+        return self._content()
 
     @property
     def special_tokens(self) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from freehold.text.sandbox.operations import check_string_call, joined, percent,
 _UNCHANGED = (
     "abs", "attr", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "forceescape",
     "groupby", "int", "items", "last", "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse",
-    "safe", "select", "selectattr", "sort", "truncate", "unique", "upper", "urlencode",
+    "select", "selectattr", "sort", "truncate", "unique", "upper", "urlencode",
 )  # fmt: skip
 _MAX_INDENT = 64
 _MAX_TITLE = 64 << 10  # Jinja takes words one by one
@@ -31,7 +31,8 @@ def filters() -> dict[str, Filter]:
     chosen: dict[str, Filter] = {name: FILTERS[name] for name in _UNCHANGED}
     chosen.update({
         "center": _center, "format": _format, "indent": _indent, "join": _join, "list": _list, "replace": _replace,
-        "round": _round, "string": _string, "sum": _sum, "title": _title, "tojson": to_json, "trim": _trim,
+        "round": _round, "safe": _safe, "string": _string, "sum": _sum, "title": _title,
+        "tojson": to_json, "trim": _trim,
     })  # fmt: skip
     return {name: _watched(function) for name, function in chosen.items()}
 
@@ -89,6 +90,11 @@ def _round(value: float, precision: int = 0, method: str = "common") -> object:
     if not -64 <= precision <= 64:
         raise TemplateError(f"the chat template rounds to {precision} digits, expected -64 to 64")
     return FILTERS["round"](value, precision, method)
+
+
+def _safe(value: object) -> object:
+    """Nothing: output is not escaped here, and Jinja's marked strings would escape what they are added to."""
+    return value
 
 
 def _string(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tokenizers import AddedToken, Regex
 from tokenizers import Tokenizer as LibraryTokenizer
@@ -11,6 +11,7 @@ from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
 from freehold.errors import TokenizerError
+from freehold.text.content import ByteLevelContent
 from freehold.text.encoders import SplittingEncoder, guarded
 from freehold.text.pretokenizers import PreTokenizer
 from freehold.text.sources.files import MAX_VOCABULARY
@@ -39,7 +40,7 @@ def merges_from_ranks(ranks: Mapping[str, int]) -> list[tuple[str, str]]:
 
 def byte_level_tokenizer(
     pieces: Mapping[str, int],
-    merges: Iterable[tuple[str, str]],
+    merges: list[tuple[str, str]],
     convention: PreTokenizer,
     *,
     special: Mapping[str, int],
@@ -66,13 +67,13 @@ def byte_level_tokenizer(
     model = guarded(
         "the merges do not fit the vocabulary",
         lambda: BPE(
-            vocab={**pieces, **user_defined}, merges=list(merges), ignore_merges=convention.whole_words, dropout=None
+            vocab={**pieces, **user_defined}, merges=merges, ignore_merges=convention.whole_words, dropout=None
         ),
     )
     library = LibraryTokenizer(model)
     if convention.composes:
         library.normalizer = NFC()
-    library.pre_tokenizer = pre_tokenizer_of(convention)
+    library.pre_tokenizer = guarded("the pattern cannot be used", lambda: _pre_tokenizer(convention))
     library.add_tokens([AddedToken(text, special=False, normalized=False) for text in user_defined])
     vocabulary = Vocabulary(
         size=max(names) + 1,
@@ -81,10 +82,11 @@ def byte_level_tokenizer(
         special=special,
         raw=frozenset(special.values()) | frozenset(user_defined.values()),
     )
-    return Tokenizer(SplittingEncoder(library, special), vocabulary, marks)
+    content = ByteLevelContent(pieces, merges, convention, special, user_defined)
+    return Tokenizer(SplittingEncoder(library, special), vocabulary, marks, lambda: content)
 
 
-def pre_tokenizer_of(convention: PreTokenizer) -> Sequence:
+def _pre_tokenizer(convention: PreTokenizer) -> Sequence:
     """The library's pre-tokenizer for a convention, ending in the byte alphabet."""
     splits = [Split(Regex(pattern), behavior="isolated") for pattern in convention.patterns]
     return Sequence([*splits, ByteLevel(add_prefix_space=False, use_regex=False)])

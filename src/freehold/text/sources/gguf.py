@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from freehold.errors import TokenizerError
+from freehold.text.content import Kind, Normalisation, Piece
 from freehold.text.pretokenizers import pre_tokenizer
 from freehold.text.sources.byte_level import byte_level_tokenizer
 from freehold.text.sources.files import MAX_VOCABULARY, optional_flag, optional_text, token_id
 from freehold.text.sources.merges import parse_merges
-from freehold.text.sources.sentencepiece import Kind, Normalisation, Piece, sentencepiece_tokenizer
+from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
 from freehold.text.sources.wordpiece import CONTINUATION, wordpiece_tokenizer
 from freehold.text.spelling import WORD_BOUNDARY
 from freehold.text.tokenizer import Marks, Tokenizer
@@ -104,9 +105,18 @@ class _Vocabulary:
     def merges(self) -> list[tuple[str, str]]:
         return parse_merges("\n".join(_texts(self._sequence("merges"), "merges")))
 
+    def octets(self, name: str) -> bytes:
+        """An array of bytes, empty where the file has none."""
+        if self.metadata.get(_PREFIX + name) is None:
+            return b""
+        try:
+            return bytes([int(value) for value in self._numbers(name)])
+        except (ValueError, OverflowError) as error:
+            raise TokenizerError(f"{_PREFIX}{name} holds something that is no byte") from error
+
     def _sequence(self, name: str) -> Sequence[object]:
         value = self.metadata.get(_PREFIX + name)
-        if value is None or isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
             raise TokenizerError(f"{_PREFIX}{name} is {value!r:.40}, expected an array")
         values = list(value)
         if not 0 < len(values) <= 2 * MAX_VOCABULARY:
@@ -157,22 +167,14 @@ def _from_pieces(vocabulary: _Vocabulary, *, unigram: bool, squeezes: bool) -> T
         # Converters write the spaces of user-defined tokens as spaces; everything else has SentencePiece's mark.
         marked = text.replace(" ", WORD_BOUNDARY) if kind is Kind.USER_DEFINED else text
         pieces.append(Piece(marked, score, kind))
-    table = vocabulary.metadata.get(_PREFIX + "precompiled_charsmap")
     normalisation = Normalisation(
         prefix=vocabulary.flag("add_space_prefix", True),
         squeezes=squeezes,
-        character_map=b"" if table is None else _octets(table),
+        character_map=vocabulary.octets("precompiled_charsmap"),
     )
     bos, eos = vocabulary.token("bos"), vocabulary.token("eos")
     marks = vocabulary.marks(opens=not unigram, closes=unigram, bos=bos, eos=eos)
     return sentencepiece_tokenizer(pieces, unigram=unigram, normalisation=normalisation, marks=marks)
-
-
-def _octets(value: object) -> bytes:
-    try:
-        return bytes(value)  # type: ignore[call-overload, no-any-return]
-    except (TypeError, ValueError) as error:
-        raise TokenizerError(f"{_PREFIX}precompiled_charsmap is no array of bytes") from error
 
 
 def _byte_level(vocabulary: _Vocabulary) -> Tokenizer:

@@ -11,8 +11,6 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as LibraryTokenizer
@@ -20,47 +18,11 @@ from tokenizers.models import BPE, Unigram
 from tokenizers.normalizers import Precompiled
 
 from freehold.errors import TokenizerError
+from freehold.text.content import Kind, Normalisation, Piece, SentencePieceContent
 from freehold.text.encoders import SplittingEncoder, guarded
 from freehold.text.sources.files import MAX_VOCABULARY
 from freehold.text.spelling import WORD_BOUNDARY, byte_of_piece, sentencepiece
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
-
-
-class Kind(IntEnum):
-    """What a piece is; the numbers are those of SentencePiece and of GGUF's `tokenizer.ggml.token_type`."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One entry of a vocabulary; its id is its place."""
-
-    text: str
-    score: float
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """What happens to text before it is cut.
-
-    Attributes:
-        prefix: a space is put before texts.
-        prefix_everywhere: also before text that follows a control token.
-        squeezes: runs of spaces become one, and none is left at the ends.
-        character_map: SentencePiece's compiled table of replacements, or empty.
-    """
-
-    prefix: bool = True
-    prefix_everywhere: bool = True
-    squeezes: bool = False
-    character_map: bytes = b""
 
 
 def sentencepiece_tokenizer(
@@ -92,7 +54,7 @@ def sentencepiece_tokenizer(
         raw=frozenset(special.values()),
     )
     encoder = SplittingEncoder(library, special, _preparation(normalisation))
-    return Tokenizer(encoder, vocabulary, marks)
+    return Tokenizer(encoder, vocabulary, marks, lambda: SentencePieceContent(pieces, unigram, normalisation))
 
 
 def _trimmed_spaces(normalisation: Normalisation) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freehold.errors import TokenizerError
+from freehold.text.content import Kind, Normalisation, Piece
 from freehold.text.sources.files import MAX_VOCABULARY, read_bytes
-from freehold.text.sources.sentencepiece import Kind, Normalisation, Piece, sentencepiece_tokenizer
+from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
 from freehold.text.sources.settings import AddedPiece, Settings
 from freehold.text.tokenizer import Marks, Tokenizer
 
