@@ -57,6 +57,12 @@ def test_a_stream_without_usage_says_nothing_of_it(client: TestClient) -> None:
     assert all("usage" not in chunk for chunk in events(client, BASE))
 
 
+def test_streams_are_ascii_as_some_clients_split_lines_at_other_line_ends(client: TestClient) -> None:
+    response = client.post(URL, json={**BASE, "stream": True, "max_tokens": 100})
+    assert not client.post(URL, json={**BASE, "max_tokens": 100}).text.isascii()
+    assert response.text.isascii()
+
+
 @pytest.mark.parametrize(
     "options",
     [
