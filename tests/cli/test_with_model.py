@@ -140,8 +140,10 @@ def test_control_c_stops_the_answer_and_nothing_else(terminal: Terminal) -> None
     terminal.type(CONTROL_C)
     terminal.wait_for("stopped\n")
     terminal.wait_for(">>> ")
-    terminal.type(CONTROL_C)
+    # The line after it wakes a line editor that was not waiting for keys yet when the signal came.
+    terminal.type(CONTROL_C + "\n")
     terminal.wait_for("Ctrl-D or /bye leaves")
+    terminal.wait_for(">>> ")
     terminal.type("/bye\n")
     assert terminal.exit_code() == 0
 

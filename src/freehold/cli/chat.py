@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freehold.cli.conversation import Conversation
-from freehold.cli.output import print_error, styled
+from freehold.cli.output import print_error
 from freehold.cli.settings import SettingError, Settings
 from freehold.cli.showing import show_end, show_piece
 from freehold.engine.types import FinishReason
@@ -99,7 +99,7 @@ class _Session:
 def _read_message() -> str | None:
     """A line, or the lines between triple quotes; None at the end of the input."""
     try:
-        line = input(styled(PROMPT, "1", sys.stdout))
+        line = input(PROMPT)
         if not line.lstrip().startswith(QUOTES):
             return line
         return _read_quoted(line.lstrip().removeprefix(QUOTES))
@@ -114,7 +114,7 @@ def _read_message() -> str | None:
 def _read_quoted(first: str) -> str:
     lines = [first]
     while not lines[-1].rstrip().endswith(QUOTES):
-        lines.append(input(styled(CONTINUED, "1", sys.stdout)))
+        lines.append(input(CONTINUED))
     lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
     return "\n".join(lines).strip("\n")
 
