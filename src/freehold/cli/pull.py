@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freehold.cli.options import JsonOption
-from freehold.cli.output import human_bytes, print_json
+from freehold.cli.output import human_bytes, print_json, print_note
 from freehold.cli.progress import progress_bar
 from freehold.store import pull
 
@@ -24,8 +24,12 @@ def command(
 
     HF_ENDPOINT names another hub, HF_TOKEN opens private and gated models, HF_HUB_OFFLINE=1 forbids the network.
     """
-    with progress_bar(unit_bytes=True) as report:
-        stored = pull(model, revision=revision, progress=report)
+    try:
+        with progress_bar(unit_bytes=True) as report:
+            stored = pull(model, revision=revision, progress=report)
+    except KeyboardInterrupt:
+        print_note("what has arrived is kept; the same command continues")
+        raise
     if json:
         print_json(asdict(stored) | {"path": str(stored.path)})
         return
