@@ -50,6 +50,7 @@ def test_name_with_a_typing_error_gets_the_nearest_ones(
         resolve("org/tinny:Q4_K_M")
     assert caught.value.hint is not None
     assert "did you mean org/tiny:Q4_K_M?" in caught.value.hint
+    assert "freehold pull org/tinny:Q4_K_M downloads it" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "hf:pebble", "hf:org/name", "x" * 5000, "../absent", "/absent/x.gguf"])

@@ -113,11 +113,18 @@ def bundled_model(name: str) -> StoredModel:
     return StoredModel(name, folder, SAFETENSORS, size, "bundled", licence=licence[1] if licence else None)
 
 
-def _pulled(home: Home, name: str) -> Path | None:
+def _is_name(text: str) -> bool:
     try:
-        parsed = ModelName.parse(name)
+        ModelName.parse(text)
     except StoreError:
-        return None  # not a name: it may still be a path
+        return False
+    return True
+
+
+def _pulled(home: Home, name: str) -> Path | None:
+    if not _is_name(name):
+        return None
+    parsed = ModelName.parse(name)
     variants = pulled_variants(home, parsed)
     if parsed.variant is not None:
         chosen = next(filter(parsed.covers, variants), None)
@@ -151,7 +158,8 @@ def _local(home: Home, name: str) -> Path:
 def not_found(home: Home, name: str) -> ModelNotFound:
     """The error for a name that stands for nothing, with the nearest names that do."""
     close = nearest(name, [*BUNDLED, *(model.name for model in _stored(home))])
-    steps = "freehold ls lists the models on this machine, freehold pull org/name downloads one"
+    wanted = name if _is_name(name) else "org/name"
+    steps = f"freehold pull {wanted} downloads {'it' if wanted == name else 'one'}, freehold ls lists what is here"
     hint = f"did you mean {' or '.join(close)}? {steps}" if close else steps
     return ModelNotFound(f"there is no model or path {name!r}", hint=hint)
 
