@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
@@ -14,10 +16,10 @@ from freehold.errors import FreeholdError
 MODEL = "pebble"
 MESSAGE = "Hello, my order A-48213 never arrived and I leave on Friday. The kettle was a present!"
 NEXT_STEPS = (
-    ('freehold run pebble "Bonjour, la facture de ma commande 77310-B est fausse."', "another message"),
-    ("freehold run pebble", "one message after the other"),
-    ("freehold serve pebble", "the same model behind OpenAI's HTTP API"),
-    ("freehold pull Qwen/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m", "a general model, 0.5 GB"),
+    ("another message", 'run pebble "Bonjour, ma facture 77310-B est fausse."'),
+    ("one after the other", "run pebble"),
+    ("OpenAI's API, here", "serve pebble"),
+    ("a general model, 0.5 GB", "pull Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M"),
 )
 
 
@@ -32,7 +34,13 @@ def command() -> None:
         raise FreeholdError(f"{MODEL}'s answer is not JSON: {error}", hint="install Freehold again") from error
     print("\n")
     print(f"{MODEL} answered on this machine: {answer.timings()}\n")
-    print(f"{styled('next', '1', sys.stdout)}")
-    width = max(len(line) for line, _ in NEXT_STEPS)
-    for line, purpose in NEXT_STEPS:
-        print(f"  {line.ljust(width)}  {purpose}")
+    print(styled("next", "1", sys.stdout))
+    for purpose, arguments in NEXT_STEPS:
+        print(f"  {purpose:<24} {_program()} {arguments}")
+
+
+def _program() -> str:
+    """How to start Freehold from where it was started: a fresh clone has it in .venv, not on the path."""
+    if shutil.which("freehold") is not None:
+        return "freehold"
+    return sys.argv[0] if Path(sys.argv[0]).name == "freehold" else "python -m freehold"
