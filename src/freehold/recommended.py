@@ -55,6 +55,20 @@ def recommended_sampling(checkpoint: Checkpoint) -> SamplingOptions:
     return replace(sampling, temperature=0.0) if fields.get("do_sample") is False else sampling
 
 
+def sampling_words(sampling: SamplingOptions, naming: Naming) -> dict[str, Any]:
+    """The entries of generation_config.json or of GGUF metadata that read back as `sampling`."""
+    names = _GGUF if naming is Naming.GGUF else _HUGGING_FACE
+    ours = SamplingOptions()
+    words = {
+        name: getattr(sampling, key) for key, name in names.items() if getattr(sampling, key) != getattr(ours, key)
+    }
+    if naming is Naming.HUGGING_FACE and words:
+        if sampling.temperature == 0:
+            del words["temperature"]
+        words["do_sample"] = sampling.temperature > 0
+    return words
+
+
 def _translate(fields: Mapping[str, Any], names: Mapping[str, str]) -> SamplingOptions:
     given = {ours: fields[theirs] for ours, theirs in names.items() if fields.get(theirs) is not None}
     try:

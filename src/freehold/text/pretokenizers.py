@@ -8,7 +8,7 @@ The names are those of the GGUF key `tokenizer.ggml.pre`, and a few of our own f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from freehold.errors import TokenizerError
 
@@ -130,3 +130,18 @@ def pre_tokenizer(name: str) -> PreTokenizer:
     except KeyError:
         known = ", ".join(sorted(_BY_NAME))
         raise TokenizerError(f"unknown pre-tokenizer {name!r}", hint=f"known are {known}") from None
+
+
+def name_of(convention: PreTokenizer) -> str:
+    """A name of a convention, whatever it says about opening texts, which files say for themselves.
+
+    Raises:
+        TokenizerError: it is not among the conventions.
+    """
+    for known, names in _CONVENTIONS.items():
+        if replace(known, opens=convention.opens) == convention:
+            return names[0]
+    raise TokenizerError(
+        f"GGUF has no name for cutting words by {' and then '.join(convention.patterns):.200}",
+        hint="export to safetensors",
+    )

@@ -103,7 +103,7 @@ class _Vocabulary:
         return scores
 
     def merges(self) -> list[tuple[str, str]]:
-        return parse_merges("\n".join(_texts(self._sequence("merges"), "merges")))
+        return parse_merges("\n".join(_texts(self._sequence("merges", least=0), "merges")))
 
     def octets(self, name: str) -> bytes:
         """An array of bytes, empty where the file has none."""
@@ -114,13 +114,15 @@ class _Vocabulary:
         except (ValueError, OverflowError) as error:
             raise TokenizerError(f"{_PREFIX}{name} holds something that is no byte") from error
 
-    def _sequence(self, name: str) -> Sequence[object]:
+    def _sequence(self, name: str, *, least: int = 1) -> Sequence[object]:
         value = self.metadata.get(_PREFIX + name)
         if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
             raise TokenizerError(f"{_PREFIX}{name} is {value!r:.40}, expected an array")
         values = list(value)
-        if not 0 < len(values) <= 2 * MAX_VOCABULARY:
-            raise TokenizerError(f"{_PREFIX}{name} has {len(values)} entries, expected 1 to {2 * MAX_VOCABULARY}")
+        if not least <= len(values) <= 2 * MAX_VOCABULARY:
+            raise TokenizerError(
+                f"{_PREFIX}{name} has {len(values)} entries, expected {least} to {2 * MAX_VOCABULARY}"
+            )
         return values
 
     def _numbers(self, name: str) -> list[float]:

@@ -21,6 +21,7 @@ from freehold.errors import TokenizerError
 from freehold.text.content import Kind, Normalisation, Piece, SentencePieceContent
 from freehold.text.encoders import SplittingEncoder, guarded
 from freehold.text.sources.files import MAX_VOCABULARY
+from freehold.text.sources.merges_of_pieces import merges_of_pieces
 from freehold.text.spelling import WORD_BOUNDARY, byte_of_piece, sentencepiece
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
 
@@ -88,23 +89,11 @@ def _bpe(pieces: Sequence[Piece]) -> BPE:
     }
     return BPE(
         vocab=vocabulary,
-        merges=_merges(pieces),
+        merges=merges_of_pieces(pieces),
         unk_token=unknown,
         fuse_unk=True,
         byte_fallback=any(piece.kind is Kind.BYTE for piece in pieces),
     )
-
-
-def _merges(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
-    """Every split of every ordinary piece into two others, the highest score first."""
-    normal = [piece for piece in pieces if piece.kind is Kind.NORMAL]
-    known = {piece.text for piece in normal}
-    return [
-        (piece.text[:cut], piece.text[cut:])
-        for piece in sorted(normal, key=lambda piece: -piece.score)
-        for cut in range(1, len(piece.text))
-        if piece.text[:cut] in known and piece.text[cut:] in known
-    ]
 
 
 def _unigram(pieces: Sequence[Piece]) -> Unigram:

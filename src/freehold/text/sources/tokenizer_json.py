@@ -11,6 +11,7 @@ from freehold.errors import TokenizerError
 from freehold.text.encoders import LibraryEncoder, guarded
 from freehold.text.sources.decoders import spelling_of_decoder
 from freehold.text.sources.files import MAX_VOCABULARY, read_bytes
+from freehold.text.sources.json_content import content_of_json
 from freehold.text.sources.settings import Settings
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
 
@@ -44,7 +45,8 @@ def json_tokenizer(path: Path, settings: Settings) -> Tokenizer:
         special=special,
         raw=frozenset(added) if spelling.raw_added else frozenset(special.values()),
     )
-    return Tokenizer(LibraryEncoder(library, special), vocabulary, _marks(library, settings))
+    marks = _marks(library, settings)
+    return Tokenizer(LibraryEncoder(library, special), vocabulary, marks, lambda: content_of_json(library))
 
 
 def _add_missing(library: LibraryTokenizer, settings: Settings) -> None:
