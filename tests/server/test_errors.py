@@ -80,6 +80,7 @@ def test_a_failed_sequence_is_a_fault_of_ours(client: TestClient, model: FakeMod
         ("served here: org/name", "served here: org/name"),
         ("see http://localhost:8000/v1", "see http://localhost:8000/v1"),
         ("1/2 of it", "1/2 of it"),
+        ("use /v1/completions", "use /v1/completions"),
     ],
 )
 def test_folders_are_cut_off_paths(message: str, shown: str) -> None:

@@ -76,6 +76,16 @@ def test_a_stream_adds_up_to_the_whole_answer(openai: OpenAI, options: dict[str,
         )
 
 
+def test_a_prompt_that_was_seen_before_is_reported_as_cached(openai: OpenAI) -> None:
+    def ask() -> Any:
+        return openai.completions.create(model="tiny", prompt="seen before? " * 10, max_tokens=5, temperature=0)
+
+    first, second = ask(), ask()
+    assert first.usage.prompt_tokens_details.cached_tokens == 0
+    assert 100 < second.usage.prompt_tokens_details.cached_tokens < second.usage.prompt_tokens
+    assert second.choices[0].text == first.choices[0].text
+
+
 def test_sixteen_at_once_answer_bit_for_bit_as_one_alone(openai: OpenAI) -> None:
     def ask(number: int) -> tuple[str | None, list[float]]:
         question: Any = [{"role": "user", "content": f"question {number % 8} " * (1 + number % 8)}]
@@ -198,5 +208,6 @@ def test_a_trained_model_tells_its_published_story_over_http(story: Model) -> No
         )
         text = "Once upon a time" + "".join(chunk.choices[0].text for chunk in stream)
         assert published_text().startswith(text)
-        with pytest.raises(sdk.BadRequestError, match="chat template"):
+        with pytest.raises(sdk.BadRequestError, match="use /v1/completions") as error:
             client.chat.completions.create(model="org/story", messages=HELLO)
+        assert error.value.code == "no_chat_template"

@@ -178,7 +178,8 @@ def _retry(seconds: float) -> dict[str, str]:
     }
 
 
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])(?:/|[A-Za-z]:\\)[^\s'\"`,;:)]+[/\\]")
+# Not our own endpoints, which hints name.
+_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])(?:/(?!v1/)|[A-Za-z]:\\)[^\s'\"`,;:)]+[/\\]")
 
 
 def _text(error: FreeholdError) -> str:

@@ -17,7 +17,7 @@ MAX_CHOICES = 8
 """Most answers to one prompt (`n`); each is a sequence of its own in the engine."""
 
 MAX_STOPS = 4
-MAX_STOP_CHARACTERS = 256
+MAX_STOP_CHARACTERS = 1024
 MAX_BIASES = 1024
 LARGEST_TOKENS = 2**31 - 1
 

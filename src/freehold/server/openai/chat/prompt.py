@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freehold.errors import InvalidRequest
+from freehold.errors import InvalidRequest, TemplateError
 from freehold.server.openai.chat.messages import Message
 from freehold.server.served import Served, Template
 
@@ -13,10 +13,19 @@ def encode(served: Served, messages: Sequence[Message]) -> list[int]:
     """The conversation as the model's chat template puts it, ready for the assistant's answer.
 
     Raises:
-        TemplateError: the model has no template, or it rejects the messages.
-        InvalidRequest: a message has a name, but the template has no place for names.
+        TemplateError: the template rejects the messages.
+        InvalidRequest: the model has no template, or a message has a name that the template has no place for.
     """
-    return served.tokenizer.encode(_render(served.model.template, messages), add_special=False)
+    try:
+        template = served.model.template
+    except TemplateError:
+        raise InvalidRequest(
+            f"The model '{served.name}' has no chat template.",
+            parameter="model",
+            code="no_chat_template",
+            hint="use /v1/completions with a plain prompt",
+        ) from None
+    return served.tokenizer.encode(_render(template, messages), add_special=False)
 
 
 def _render(template: Template, messages: Sequence[Message]) -> str:

@@ -66,7 +66,9 @@ class _Columns:
         for token in tokens:
             logprob = LEAST_LOGPROB if token.logprob is None else max(token.logprob, LEAST_LOGPROB)
             spelled = self._spell(token.token_id)
-            top = {self._spell(token_id): max(value, LEAST_LOGPROB) for token_id, value in reversed(token.top)}
+            top: dict[str, float] = {}
+            for token_id, value in token.top:
+                top.setdefault(self._spell(token_id), max(value, LEAST_LOGPROB))  # of two spelled alike, the likelier
             columns["tokens"].append(spelled)
             columns["token_logprobs"].append(logprob)
             columns["top_logprobs"].append({**top, spelled: logprob})
