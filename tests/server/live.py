@@ -40,8 +40,9 @@ class Live:
 
 
 @contextmanager
-def running(models: Mapping[str, Model], settings: ServerSettings = ServerSettings(port=0)) -> Iterator[Live]:
+def running(models: Mapping[str, Model], settings: ServerSettings | None = None) -> Iterator[Live]:
     """Serves models until the block is left."""
+    settings = settings or ServerSettings(port=0)
     app = create_app(models, settings)
     listener = listen(settings.host, settings.port)
     http = http_server(app, settings)

@@ -45,7 +45,7 @@ def tiny_checkpoint(*, context_length: int) -> MemoryCheckpoint:
     return MemoryCheckpoint(config, tensors)
 
 
-def tiny_model(options: EngineOptions = EngineOptions()) -> Model:
+def tiny_model(options: EngineOptions | None = None) -> Model:
     """The model with a byte tokenizer and a template of a line per message."""
     checkpoint = tiny_checkpoint(context_length=512)
     decoder = load_model(checkpoint, create_ops("native", exact=True))

@@ -24,16 +24,18 @@ from freehold.server.settings import ServerSettings
 from freehold.server.state import Server
 
 
-def create_app(models: Mapping[str, Model], settings: ServerSettings = ServerSettings()) -> Starlette:
+def create_app(models: Mapping[str, Model], settings: ServerSettings | None = None) -> Starlette:
     """An application that is ready to serve loaded models.
 
     Args:
         models: by the names that requests use.
+        settings: None takes the defaults.
 
     Raises:
         InvalidRequest: an alias leads nowhere.
         TokenizerError: a model came without tokenizer files.
     """
+    settings = settings or ServerSettings()
     server = Server(settings, Catalogue(settings.aliases))
     server.catalogue.fill(models)
     begin(server)

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 2
 
 def serve(
     models: Mapping[str, Loader],
-    settings: ServerSettings = ServerSettings(),
+    settings: ServerSettings | None = None,
     *,
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
@@ -38,12 +38,14 @@ def serve(
 
     Args:
         models: how to load each, by the name that requests will use.
+        settings: None takes the defaults.
         on_ready: called with the base URL when the first request could be answered.
 
     Raises:
         AddressUnavailable: the port is in use, or the host is none of this machine.
         FreeholdError: whatever loading a model raises.
     """
+    settings = settings or ServerSettings()
     listener = listen(settings.host, settings.port)
     server = Server(settings, Catalogue(settings.aliases))
     with listener, logging_to_stderr():
