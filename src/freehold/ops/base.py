@@ -113,7 +113,7 @@ class Ops(Protocol):
         ...
 
     def gated_mlp(self, x: Array, gate_up: LinearWeight, down: LinearWeight, activation: str) -> Array:
-        """down(activation(gate(x)) * up(x)); gate_up holds gate's rows, then up's. activation: "silu" or "gelu_tanh"."""
+        """down(activation(gate(x)) * up(x)); gate_up holds gate's rows, then up's; "silu" or "gelu_tanh"."""
         ...
 
     def add(self, x: Array, y: Array) -> Array:

@@ -119,8 +119,8 @@ def attention_cached(
     v: torch.Tensor,
     batch: Batch,
     cache: TorchLayerCache,
-    slots: Slots,
     *,
+    slots: Slots,
     scale: float,
     window: int | None,
 ) -> torch.Tensor:

@@ -88,7 +88,7 @@ class TorchOps:
             return attention_within(q, k, v, self._padding[1], scale=scale, window=window)
         if self._slots is None or self._slots[0] is not batch:
             self._slots = batch, Slots.of(batch, cache.block_size, self.device)
-        return attention_cached(q, k, v, batch, cache, self._slots[1], scale=scale, window=window)
+        return attention_cached(q, k, v, batch, cache, slots=self._slots[1], scale=scale, window=window)
 
     def gated_mlp(self, x: torch.Tensor, gate_up: TorchLinear, down: TorchLinear, activation: str) -> torch.Tensor:
         gate, up = self.linear(x, gate_up).chunk(2, dim=-1)
