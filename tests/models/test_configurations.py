@@ -82,7 +82,7 @@ def test_describing_a_configuration_to_hugging_face_and_reading_it_back_changes_
 @pytest.mark.parametrize("name", ["llama", "llama-linear-rope", "llama-head-dim", "mistral-window", "qwen2-yarn"])
 def test_describing_a_configuration_to_gguf_and_reading_it_back_changes_nothing(name: str) -> None:
     config = translate(CONFIGURATIONS[name].to_dict())
-    shapes = {"token_embd.weight": (config.vocabulary, config.hidden)}
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (config.vocabulary, config.hidden)}
     if not config.tied_embeddings:
         shapes["output.weight"] = (config.vocabulary, config.hidden)
     described = _Described(to_gguf(config, "test"), shapes)

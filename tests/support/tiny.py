@@ -60,7 +60,8 @@ CONFIGURATIONS: dict[str, PretrainedConfig] = {
 def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
     """A float32 model with weights wide enough that every part of it shows in the logits."""
     torch.manual_seed(seed)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval()
+    build: Any = AutoModelForCausalLM.from_config  # transformers leaves it without types
+    model: PreTrainedModel = build(configuration, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             deviation = 0.2 if parameter.ndim == 2 else 0.3
