@@ -13,10 +13,10 @@ from freehold.errors import TemplateError
 RENDER_SECONDS = 0.2
 COMPILE_SECONDS = 1.0
 MAX_SOURCE = 64 << 10
-MAX_TOKENS = 20_000
+MAX_TOKENS = 12_000
 MAX_OUTPUT = 1 << 20
 MAX_VALUE = 2 << 20
-MAX_TOTAL = 256 << 20
+MAX_TOTAL = 256 << 20  # generous: templates that add to one string turn by turn make many that are gone at once
 MAX_ITEMS = 100_000
 MAX_INTEGER_BITS = 4096
 MAX_STEPS = 1 << 27

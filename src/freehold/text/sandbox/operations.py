@@ -86,7 +86,8 @@ def _check_repetition(left: object, right: object) -> None:
     if isinstance(left, int) and isinstance(right, (str, list, tuple)):
         left, right = right, left
     if isinstance(left, (str, list, tuple)) and isinstance(right, int):
-        budget().charge(weigh(left) * max(right, 0))
+        size = len(left) if isinstance(left, str) else weigh(left)
+        budget().charge(size * max(right, 0))
     elif isinstance(left, int) and isinstance(right, int):
         _check_bits(left.bit_length() + right.bit_length())
 
