@@ -30,7 +30,8 @@ void pause_processor() {
 #endif
 }
 
-void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+template <typename Value>
+void wait_for_change(const std::atomic<Value>& value, Value old) {
     for (int spin = 0; spin < spins_before_sleep; ++spin) {
         if (value.load(std::memory_order_acquire) != old) return;
         pause_processor();
@@ -54,46 +55,58 @@ public:
 
     int size() const { return static_cast<int>(workers_.size()) + 1; }
 
+    // Waits for pieces, not for workers: one that the system has not got round to waking is not missed.
     void run(int64_t pieces, int workers, const Work& work) {
         work_ = &work;
         pieces_ = pieces;
-        taking_part_ = workers;
-        next_.store(0, std::memory_order_relaxed);
-        busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+        unfinished_.store(pieces, std::memory_order_relaxed);
+        open_.store(Open{pieces, workers}, std::memory_order_release);
         round_.fetch_add(1, std::memory_order_release);
         round_.notify_all();
         take_pieces(0);
-        for (uint32_t left = busy_.load(std::memory_order_acquire); left != 0;
-             left = busy_.load(std::memory_order_acquire))
-            wait_for_change(busy_, left);
+        for (int64_t left = unfinished_.load(std::memory_order_acquire); left != 0;
+             left = unfinished_.load(std::memory_order_acquire))
+            wait_for_change(unfinished_, left);
     }
 
 private:
+    // What is still to be handed out, and to workers below which number. Both in one word, so that a worker which comes
+    // late cannot take the piece of one loop by the rules of another.
+    struct Open {
+        int64_t pieces : 48;
+        int64_t workers : 16;
+    };
+    static_assert(sizeof(Open) == 8 && most_threads < (1 << 15));
+
     void serve(int worker) {
         uint32_t seen = 0;
         for (;;) {
             wait_for_change(round_, seen);
             seen = round_.load(std::memory_order_acquire);
             if (stopping_) return;
-            if (worker < taking_part_) take_pieces(worker);
-            if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+            take_pieces(worker);
         }
     }
 
+    // A worker that holds a piece keeps run() from returning, so work_ and pieces_ are those of its own loop.
     void take_pieces(int worker) {
-        for (int64_t piece = next_.fetch_add(1, std::memory_order_relaxed); piece < pieces_;
-             piece = next_.fetch_add(1, std::memory_order_relaxed))
-            (*work_)(piece, worker);
+        Open open = open_.load(std::memory_order_acquire);
+        while (open.pieces > 0 && worker < open.workers) {
+            const Open rest{open.pieces - 1, open.workers};
+            if (!open_.compare_exchange_weak(open, rest, std::memory_order_acq_rel)) continue;
+            (*work_)(pieces_ - open.pieces, worker);
+            if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+            open = open_.load(std::memory_order_acquire);
+        }
     }
 
     std::vector<std::thread> workers_;
     std::atomic<uint32_t> round_{0};
-    std::atomic<uint32_t> busy_{0};
-    std::atomic<int64_t> next_{0};
+    std::atomic<Open> open_{Open{0, 0}};
+    std::atomic<int64_t> unfinished_{0};
     std::atomic<bool> stopping_{false};
     const Work* work_ = nullptr;
     int64_t pieces_ = 0;
-    int taking_part_ = 0;
 };
 
 // The pool and the lock that a loop holds while it uses it. Kept behind a pointer that is never freed at exit: the
