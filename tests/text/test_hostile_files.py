@@ -127,6 +127,16 @@ def test_rank_files_that_cannot_spell_all_text(tmp_path: Path) -> None:
         load_text(write(tmp_path, {"r50k_base.tiktoken": twice}))
 
 
+def test_vocabularies_of_long_pieces_are_refused_before_they_are_split(tmp_path: Path) -> None:
+    long = [b"%04d" % number + b"a" * 4000 for number in range(30)]
+    with pytest.raises(TokenizerError, match="more long pieces than any model"):
+        load_text(write(tmp_path, {"r50k_base.tiktoken": rank_file([*RANKS, *long])}))
+    (tmp_path / "r50k_base.tiktoken").unlink()
+    pieces = [*few_pieces(), *(Piece(token.decode(), 0, Kind.NORMAL) for token in long)]
+    with pytest.raises(TokenizerError, match="more long pieces than any model"):
+        load_text(write(tmp_path, {"tokenizer.model": sentencepiece_model(pieces)}))
+
+
 @pytest.mark.parametrize(
     "files",
     [

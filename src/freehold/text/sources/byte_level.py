@@ -14,7 +14,7 @@ from freehold.errors import TokenizerError
 from freehold.text.content import ByteLevelContent
 from freehold.text.encoders import SplittingEncoder, guarded
 from freehold.text.pretokenizers import PreTokenizer
-from freehold.text.sources.files import MAX_VOCABULARY
+from freehold.text.sources.files import MAX_VOCABULARY, check_splitting
 from freehold.text.spelling import BYTE_LEVEL, BYTE_OF_CHARACTER
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
 
@@ -29,7 +29,11 @@ def merges_from_ranks(ranks: Mapping[str, int]) -> list[tuple[str, str]]:
 
     Returns:
         Every pair of pieces that makes a piece, in order of rank.
+
+    Raises:
+        TokenizerError: more long pieces than can be split in good time.
     """
+    check_splitting(ranks)
     return [
         (piece[:cut], piece[cut:])
         for piece in sorted(ranks, key=ranks.__getitem__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from freehold.errors import TokenizerError
@@ -13,6 +13,9 @@ MAX_TOKENIZER_BYTES = 64 << 20
 MAX_SETTINGS_BYTES = 16 << 20
 MAX_VOCABULARY = 1 << 21
 """More tokens than any released model has; bounds what a damaged count can make us allocate."""
+
+MAX_SPLITTING = 1 << 26
+"""Sum of the squared lengths of pieces whose splits are all tried; five times that of the largest we know."""
 
 
 def read_bytes(path: Path, limit: int = MAX_TOKENIZER_BYTES) -> bytes:
@@ -81,3 +84,16 @@ def token_id(value: object, where: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_VOCABULARY:
         return int(value)
     raise TokenizerError(f"{where} is {value!r:.80}, expected a token id from 0 to {MAX_VOCABULARY - 1}")
+
+
+def check_splitting(pieces: Iterable[str]) -> None:
+    """Checks that trying every split of every piece ends in good time.
+
+    Raises:
+        TokenizerError: too many long pieces.
+    """
+    work = sum(len(piece) ** 2 for piece in pieces)
+    if work > MAX_SPLITTING:
+        raise TokenizerError(
+            f"the vocabulary has more long pieces than any model: {work} to try, at most {MAX_SPLITTING}"
+        )

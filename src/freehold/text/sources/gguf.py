@@ -120,9 +120,7 @@ class _Vocabulary:
             raise TokenizerError(f"{_PREFIX}{name} is {value!r:.40}, expected an array")
         values = list(value)
         if not least <= len(values) <= 2 * MAX_VOCABULARY:
-            raise TokenizerError(
-                f"{_PREFIX}{name} has {len(values)} entries, expected {least} to {2 * MAX_VOCABULARY}"
-            )
+            raise TokenizerError(f"{_PREFIX}{name} has {len(values)} entries, expected {least} to {2 * MAX_VOCABULARY}")
         return values
 
     def _numbers(self, name: str) -> list[float]:
