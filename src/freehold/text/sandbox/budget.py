@@ -140,6 +140,8 @@ def weighed(value: object) -> object:
         return value
     size = weigh(value)
     budget().check(size)
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        raise TemplateError(f"the chat template computes an integer of {value.bit_length()} bits")
     kept: WeighedList | WeighedTuple | WeighedDict
     if type(value) is list:
         kept = WeighedList(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache, update_wrapper
 from itertools import islice
-from types import BuiltinMethodType
+from types import BuiltinMethodType, MethodType
 from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
@@ -89,7 +89,7 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         budget().tick()
-        if isinstance(__obj, BuiltinMethodType) and isinstance(__obj.__self__, str):
+        if isinstance(__obj, (BuiltinMethodType, MethodType)) and isinstance(__obj.__self__, str):
             named = {name: value for name, value in kwargs.items() if name not in _FROM_JINJA}
             args = check_string_call(__obj.__self__, __obj.__name__, args, named)
         elif isinstance(__obj, Macro):

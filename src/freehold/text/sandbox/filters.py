@@ -16,9 +16,9 @@ from freehold.text.sandbox.budget import MAX_VALUE, budget, listed, weigh, weigh
 from freehold.text.sandbox.operations import check_string_call, joined, percent, shown
 
 _UNCHANGED = (
-    "abs", "attr", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "forceescape",
-    "groupby", "int", "items", "last", "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse",
-    "select", "selectattr", "sort", "truncate", "unique", "upper", "urlencode",
+    "abs", "attr", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last",
+    "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "truncate",
+    "unique", "upper", "urlencode",
 )  # fmt: skip
 _MAX_INDENT = 64
 _MAX_TITLE = 64 << 10  # Jinja takes words one by one
@@ -30,9 +30,9 @@ def filters() -> dict[str, Filter]:
     """Filters by name, each checking the time and weighing its result."""
     chosen: dict[str, Filter] = {name: FILTERS[name] for name in _UNCHANGED}
     chosen.update({
-        "center": _center, "format": _format, "indent": _indent, "join": _join, "list": _list, "replace": _replace,
-        "round": _round, "safe": _safe, "string": _string, "sum": _sum, "title": _title,
-        "tojson": to_json, "trim": _trim,
+        "center": _center, "e": _escape, "escape": _escape, "forceescape": _escape, "format": _format,
+        "indent": _indent, "join": _join, "list": _list, "replace": _replace, "round": _round, "safe": _safe,
+        "string": _string, "sum": _sum, "title": _title, "tojson": to_json, "trim": _trim,
     })  # fmt: skip
     return {name: _watched(function) for name, function in chosen.items()}
 
@@ -54,6 +54,10 @@ def _center(value: object, width: int = 80) -> str:
     text = _text(value)
     check_string_call(text, "center", (width,), {})
     return text.center(width)
+
+
+def _escape(value: object) -> str:
+    return str(FILTERS["forceescape"](_text(value)))
 
 
 def _format(value: object, *arguments: object, **named: object) -> object:
