@@ -13,9 +13,9 @@ Bounded are:
 - the output, as it grows; the source, before it is compiled: its length and its number of words and signs.
 
 Different from plain Jinja besides: `safe` does nothing and `escape` gives an ordinary string, because nothing is
-escaped here and marked strings would escape what they are added to; and the filters `batch`, `filesizeformat`, `pprint`,
-`random`, `slice`, `striptags`, `urlize`, `wordcount`, `wordwrap` and `xmlattr` do not exist, because no released
-template that we know uses them.
+escaped here and marked strings would escape what they are added to; and the filters `batch`, `filesizeformat`,
+`pprint`, `random`, `slice`, `striptags`, `urlize`, `wordcount`, `wordwrap` and `xmlattr` do not exist, because no
+released template that we know uses them.
 
 Importing this package imports Jinja; `freehold.text.template` does so when a template is first used.
 """

@@ -16,9 +16,9 @@ from freehold.text.sandbox.budget import MAX_VALUE, budget, listed, weigh, weigh
 from freehold.text.sandbox.operations import check_string_call, joined, percent, shown
 
 _UNCHANGED = (
-    "abs", "attr", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last",
-    "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "truncate",
-    "unique", "upper", "urlencode",
+    "abs", "attr", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int",
+    "items", "last", "length", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select",
+    "selectattr", "sort", "truncate", "unique", "upper", "urlencode",
 )  # fmt: skip
 _MAX_INDENT = 64
 _MAX_TITLE = 64 << 10  # Jinja takes words one by one
