@@ -47,6 +47,13 @@ def test_answer_is_that_of_the_python_interface(folder: Path, capsys: pytest.Cap
     assert capsys.readouterr().out == expected + ("" if expected.endswith("\n") else "\n")
 
 
+def test_bundled_model_answers_in_json() -> None:
+    finished = subprocess.run([*FREEHOLD, "demo"], capture_output=True, text=True, check=True)
+    (answer,) = (json.loads(line) for line in finished.stdout.splitlines() if line.startswith("{"))
+    assert (answer["category"], answer["order_number"]) == ("order", "A-48213")
+    assert finished.stderr == ""
+
+
 def test_model_without_tokenizer_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = write_tiny_model(tmp_path / "bare", tokenizer=False)
     assert main(["run", str(bare), "hello"]) == 1
