@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx2
-from huggingface_hub import HfApi, errors, get_session, get_token, hf_hub_url, hf_raise_for_status
+from huggingface_hub import HfApi, constants, errors, get_session, get_token, hf_hub_url, hf_raise_for_status
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from freehold.errors import DownloadError, ModelNotFound
 from freehold.store.names import ModelName
 from freehold.store.selection import RemoteFile
 
-PUBLIC_ENDPOINT = "https://huggingface.co"
 _ATTEMPTS = 5  # failures in a row, without a byte in between, after which a pull gives up
 _TIMEOUT = 30.0
 _LICENCE_TAG = "license:"
@@ -53,7 +52,7 @@ class Hub:
     def __init__(self) -> None:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
             raise DownloadError("HF_HUB_OFFLINE is set, so nothing is downloaded", hint="unset it to go online")
-        self.endpoint = os.environ.get("HF_ENDPOINT", PUBLIC_ENDPOINT).rstrip("/")
+        self.endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
         self._token = get_token()
 
     def repository(self, name: ModelName, revision: str | None) -> Repository:
