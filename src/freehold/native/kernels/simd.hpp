@@ -80,6 +80,13 @@ FREEHOLD_INLINE Halves to_half(Floats x) {
     return (Halves)_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+// Tokens and panels of which a kernel for quantised weights holds the integer sums at once.
+constexpr int tile_tokens = 4;
+constexpr int tile_panels = 2;
+
+// Left alone, GCC computes all products of a block before it adds any of them up, and spills most of them.
+FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
+
 // Four activations, repeated for every row.
 using Quad = __m256i;
 FREEHOLD_INLINE Quad load_quad(const int8_t* from) { return _mm256_set1_epi32(load_as<int32_t>(from)); }
@@ -93,6 +100,7 @@ struct NibbleDot {
     }
     inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
         sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16((__m256i)codes, quad));
+        keep_order(sums);
     }
     inline __attribute__((always_inline)) Ints total() const {
         return (Ints)_mm256_madd_epi16(sums, _mm256_set1_epi16(1));
@@ -114,11 +122,15 @@ struct ByteDot {
     inline __attribute__((always_inline)) void add(const ByteCodes& codes, Quad quad) {
         const __m256i products = _mm256_maddubs_epi16(codes.magnitude, _mm256_sign_epi8(quad, codes.codes));
         sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
+        keep_order(sums);
     }
     inline __attribute__((always_inline)) Ints total() const { return (Ints)sums; }
 };
 
 #else
+
+constexpr int tile_tokens = 2;
+constexpr int tile_panels = 1;
 
 using Shorts = int16_t __attribute__((vector_size(64)));
 using WideWords = int32_t __attribute__((vector_size(64)));

@@ -25,25 +25,24 @@ FREEHOLD_INLINE void run_panels(const LinearJob& job, int64_t token, int64_t fir
     if constexpr (Panels > 1) run_panels<Kernel, Tokens, Panels / 2>(job, token, panel, last);
 }
 
-// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For one token many panels are in
-// flight to hide the latency of their chains; for many, a pair of panels stays in the nearest cache while tokens pass.
+template <typename Kernel, int Tokens>
+FREEHOLD_INLINE void run_tokens(const LinearJob& job, int64_t first, int64_t last, int64_t panel, int64_t last_panel) {
+    int64_t token = first;
+    for (; token + Tokens <= last; token += Tokens)
+        run_panels<Kernel, Tokens, Kernel::panels>(job, token, panel, last_panel);
+    if constexpr (Tokens > 1) run_tokens<Kernel, Tokens - 1>(job, token, last, panel, last_panel);
+}
+
+// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For many tokens, a few panels stay
+// in the nearest cache while all tokens pass over them.
 template <typename Kernel>
 void run_tiles(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
-    constexpr int most = Kernel::tokens;
-    constexpr int pair = Kernel::panels;
     if (last_token - first_token == 1)
         return run_panels<Kernel, 1, Kernel::panels_for_one>(job, first_token, first_panel, last_panel);
-    for (int64_t panel = first_panel; panel < last_panel; panel += pair) {
-        const int64_t end = panel + pair < last_panel ? panel + pair : last_panel;
-        int64_t token = first_token;
-        for (; token + most <= last_token; token += most) run_panels<Kernel, most, pair>(job, token, panel, end);
-        switch (last_token - token) {
-            case 1: run_panels<Kernel, 1, pair>(job, token, panel, end); break;
-            case 2: run_panels<Kernel, 2, pair>(job, token, panel, end); break;
-            case 3: run_panels<Kernel, 3, pair>(job, token, panel, end); break;
-        }
+    for (int64_t panel = first_panel; panel < last_panel; panel += Kernel::panels) {
+        const int64_t end = panel + Kernel::panels < last_panel ? panel + Kernel::panels : last_panel;
+        run_tokens<Kernel, Kernel::tokens>(job, first_token, last_token, panel, end);
     }
-    static_assert(most == 4);
 }
 
 }  // namespace freehold::FREEHOLD_ISA

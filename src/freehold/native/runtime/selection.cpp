@@ -12,13 +12,13 @@ constexpr uint32_t buckets = (std::bit_cast<uint32_t>(1.0f) >> bucket_shift) + 1
 
 uint32_t bucket_of(float weight) { return std::min(std::bit_cast<uint32_t>(weight) >> bucket_shift, buckets - 1); }
 
-// The highest bucket from which on upwards weights add up to `enough`.
+// The highest bucket from which on upwards weights add up to `enough`, and there is at least one.
 uint32_t lowest_bucket(const float* weights, int64_t count, double enough) {
     double sums[buckets] = {};
     for (int64_t i = 0; i < count; ++i) sums[bucket_of(weights[i])] += weights[i];
     double reached = 0;
     uint32_t bucket = buckets;
-    while (bucket > 0 && reached < enough) reached += sums[--bucket];
+    while (bucket > 0 && (reached == 0 || reached < enough)) reached += sums[--bucket];
     return bucket;
 }
 

@@ -1,0 +1,30 @@
+"""Every test that takes `isa` runs once for each instruction set that is compiled on this architecture."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+import pytest
+
+from freehold import _kernels
+
+COMPILED = ["portable", "avx2"] if platform.machine() in ("x86_64", "AMD64") else ["portable"]
+
+
+@pytest.fixture(params=COMPILED)
+def isa(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name not in _kernels.available_isas():
+        pytest.skip(f"this processor does not run {name}")
+    _kernels.use_isa(name)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    isa, threads = _kernels.isa(), _kernels.threads()
+    yield
+    _kernels.use_isa(isa)
+    if _kernels.threads() != threads:
+        _kernels.set_threads(threads)
