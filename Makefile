@@ -6,6 +6,7 @@ BIN := .venv/bin
 STAMPS := .venv/stamps
 MODELS ?= pebble
 NATIVE := $(shell find src/freehold/native -type f)
+PACKAGES := $(shell find src/freehold -name __init__.py)
 
 .DELETE_ON_ERROR:
 .PHONY: run serve test check format bench clean
@@ -41,8 +42,8 @@ $(STAMPS)/venv:
 	$(PYTHON) -m venv .venv
 	@mkdir -p $(STAMPS) && touch $@
 
-# The package is installed in place, so only its dependencies and its kernels make this necessary again.
-$(STAMPS)/base: pyproject.toml $(NATIVE) | $(STAMPS)/venv
+# The package is installed in place, so only its dependencies, its kernels and new packages make this necessary again.
+$(STAMPS)/base: pyproject.toml $(NATIVE) $(PACKAGES) | $(STAMPS)/venv
 	@echo "installing Freehold into .venv; compiling its kernels takes a minute"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
