@@ -36,7 +36,7 @@ class Answer:
 
     def timings(self) -> str:
         """Time to the first token and rates, for a person."""
-        parts = [f"first token {self.first_token:.2f} s"]
+        parts = [f"first token {self.first_token * 1000:.0f} ms"]
         if self.usage is not None:
             computed = self.usage.prompt_tokens - self.usage.cached_tokens
             parts.append(f"prompt {self.usage.prompt_tokens} tokens ({_rate(computed, self.first_token)})")
