@@ -93,7 +93,7 @@ def test_timings_go_to_standard_error(model: FakeModel, capsys: pytest.CaptureFi
     assert main(["run", "fake", "Hi", "--verbose"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "Hello.\n"
-    assert "first token 0.00 s, prompt 7 tokens" in printed.err
+    assert "first token 0 ms, prompt 7 tokens" in printed.err
     assert "answer 2 tokens" in printed.err
 
 
