@@ -1,4 +1,4 @@
-"""Speed of the linear kernels: read bandwidth for one token, multiply-adds for many.
+"""Speed of the kernels: read bandwidth for one token, multiply-adds for many, attention over a long context.
 
     python benchmarks/kernels.py [--shape 4096x2048] [--seconds 0.5]
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Literal, get_args
 
@@ -20,12 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
+from freehold.ops.base import AttentionCache
+from freehold.ops.batch import Batch
 from freehold.ops.native import NativeOps
 
 Weight = Literal["q4", "q4 minimum", "q8", "q8 16", "f16", "f32"]
 
 # More than the last-level cache that a share of a server's cores is likely to have.
 COLD_BYTES = 256 << 20
+
+BLOCK = 16
+CONTEXT = 2048
 
 rng = np.random.default_rng(0)
 
@@ -47,34 +53,58 @@ def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
     return _kernels.Matrix(format_, rows, columns, codes, scales, group=group, offset=8 if kind == "q4" else 0)
 
 
-def fastest(weights: Sequence[_kernels.LinearWeight], x: npt.NDArray[np.float32], seconds: float) -> float:
-    """The shortest time that x times one of the weights took, of all that fit into so many seconds."""
-    ops = NativeOps()
+def fastest(runs: Sequence[Callable[[], object]], seconds: float) -> float:
+    """The shortest time that one of the runs took, of all turns that fit into so many seconds."""
     shortest = float("inf")
     end = time.perf_counter() + seconds
-    for weight in cycle(weights):
+    for run in cycle(runs):
         start = time.perf_counter()
-        ops.linear(x, weight)
+        run()
         now = time.perf_counter()
         shortest = min(shortest, now - start)
         if now > end:
             return shortest
-    raise ValueError("no weights")
+    raise ValueError("nothing to run")
 
 
-def measure(kind: Weight, rows: int, columns: int, tokens: int, seconds: float) -> dict[str, float]:
+def measure_linear(kind: Weight, rows: int, columns: int, tokens: int, seconds: float) -> dict[str, float]:
     """GB/s of packed weights and GMAC/s of one product."""
     first = random_matrix(kind, rows, columns)
     copies = COLD_BYTES // first.bytes if tokens == 1 else 0
     weights = [_kernels.LinearWeight([first])]
     weights += [_kernels.LinearWeight([random_matrix(kind, rows, columns)]) for _ in range(copies)]
     x = rng.standard_normal((tokens, columns), dtype=np.float32)
-    spent = fastest(weights, x, seconds)
+    ops = NativeOps()
+    spent = fastest([partial(ops.linear, x, weight) for weight in weights], seconds)
     return {"gb_per_s": first.bytes / spent / 1e9, "gmac_per_s": rows * columns * tokens / spent / 1e9}
 
 
+def measure_attention(layer: AttentionCache, heads: int, context: int, seconds: float) -> dict[str, float]:
+    """GB/s of float16 keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
+    ops = NativeOps("f16")
+    layers = COLD_BYTES // (context * ops.cache_bytes([layer])) + 1
+    caches = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
+    for cache in caches:
+        cache.keys.fill(0.1)
+        cache.values.fill(0.1)
+    blocks = -(-context // BLOCK)
+    last_row = Batch(
+        token_ids=np.zeros(1, np.int32),
+        positions=np.array([context - 1], np.int32),
+        offsets=np.array([0, 1], np.int32),
+        block_tables=rng.permutation(blocks).astype(np.int32),
+        block_offsets=np.array([0, blocks], np.int32),
+        logit_rows=np.zeros(1, np.int32),
+    )
+    q = rng.standard_normal((1, heads, layer.head_dim), dtype=np.float32)
+    k = rng.standard_normal((1, layer.kv_heads, layer.head_dim), dtype=np.float32)
+    spent = fastest([partial(ops.attention, q, k, k, last_row, cache, scale=0.1) for cache in caches], seconds)
+    macs = 2 * heads * layer.head_dim * context
+    return {"gb_per_s": context * ops.cache_bytes([layer]) / spent / 1e9, "gmac_per_s": macs / spent / 1e9}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Speed of the linear kernels")
+    parser = argparse.ArgumentParser(description="Speed of the kernels")
     parser.add_argument("--shape", default="4096x2048", help="outputs x inputs")
     parser.add_argument("--tokens", default="1,64", help="numbers of tokens, separated by commas")
     parser.add_argument("--seconds", type=float, default=0.5, help="per measurement")
@@ -85,9 +115,14 @@ def main() -> None:
     print(f"{'weight':12}{'tokens':>7}{'GB/s':>9}{'GMAC/s':>9}")
     for kind in get_args(Weight):
         for tokens in (int(count) for count in options.tokens.split(",")):
-            result = measure(kind, rows, columns, tokens, options.seconds)
+            result = measure_linear(kind, rows, columns, tokens, options.seconds)
             results[f"{kind} x {tokens}"] = {name: round(value, 2) for name, value in result.items()}
             print(f"{kind:12}{tokens:7}{result['gb_per_s']:9.1f}{result['gmac_per_s']:9.1f}")
+    for heads, layer in ((32, AttentionCache(8, 64)), (32, AttentionCache(32, 128))):
+        name = f"attention {heads}/{layer.kv_heads} heads"
+        result = measure_attention(layer, heads, CONTEXT, options.seconds)
+        results[name] = {key: round(value, 2) for key, value in result.items()}
+        print(f"{name:24}{result['gb_per_s']:4.1f}{result['gmac_per_s']:9.1f}")
     print(json.dumps({"isa": _kernels.isa(), "threads": _kernels.threads(), "shape": [rows, columns], **results}))
 
 

@@ -80,6 +80,7 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
         },
     ),
     "rope": (_kernels.rope, lambda: {"x": floats(3, 2, 8), "cosines": floats(3, 4), "sines": floats(3, 4)}),
+    "add": (_kernels.add, lambda: {"x": floats(3, 32), "y": floats(3, 32)}),
     "gate": (_kernels.gate, lambda: {"gate_up": floats(3, 8), "activation": "silu"}),
     "attention": (_kernels.attention, attention_arguments),
     "pack_codes": (

@@ -118,6 +118,8 @@ def test_add_and_select_rows() -> None:
     ops = NativeOps()
     x, y = reference.random_values(1, 4, 5), reference.random_values(2, 4, 5)
     np.testing.assert_array_equal(ops.add(x.copy(), y), x + y)
+    huge = np.full((2, 3), 3e38, np.float32)
+    assert np.isposinf(ops.add(huge, huge)).all()  # without a warning: the sampler says what is wrong
     np.testing.assert_array_equal(ops.select_rows(x, np.array([3, 0, 3], np.int32)), x[[3, 0, 3]])
     assert ops.select_rows(x, np.array([], np.int32)).shape == (0, 5)
     for rows in ([-1], [4], [0, 2**31 - 1]):

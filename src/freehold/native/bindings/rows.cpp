@@ -49,6 +49,16 @@ void bind_rope(const WritableArray& x, const Array& cosines, const Array& sines)
     rope(rows.data, rows.stride, rows.rows, heads, head_dim, cosine, sine, pairs);
 }
 
+void bind_add(const WritableArray& x, const Array& y) {
+    const auto to = rows_of(x, "x", 2);
+    const auto from = rows_of(y, "y", 2);
+    const auto columns = static_cast<int64_t>(x.shape(1));
+    require_size(y, "y", 0, to.rows);
+    require_size(y, "y", 1, columns);
+    nb::gil_scoped_release release;
+    add(to.data, to.stride, from.data, from.stride, to.rows, columns);
+}
+
 void bind_gate(const WritableArray& gate_up, const std::string& activation) {
     const auto rows = rows_of(gate_up, "gate_up", 2);
     const auto columns = static_cast<int64_t>(gate_up.shape(1));
@@ -67,6 +77,7 @@ void bind_rows(nb::module_& module) {
     module.def("rms_norm", bind_rms_norm, "x"_a, "weight"_a, "epsilon"_a, "out"_a);
     module.def("rotation", bind_rotation, "positions"_a, "frequencies"_a, "scale"_a, "cosines"_a, "sines"_a);
     module.def("rope", bind_rope, "x"_a, "cosines"_a, "sines"_a);
+    module.def("add", bind_add, "x"_a, "y"_a);
     module.def("gate", bind_gate, "gate_up"_a, "activation"_a);
 }
 

@@ -34,6 +34,7 @@ struct Pages {
     const AttentionJob& job;
     const int32_t* blocks;
     int64_t kv_head;
+    bool read_once;  // by this range of rows, so that they come from memory rather than from a cache
     int64_t key_groups = round_up(job.block_size, lanes) / lanes;
     int64_t value_dim = round_up(job.head_dim, lanes);
 
@@ -46,6 +47,22 @@ struct Pages {
         return static_cast<Element*>(job.values) + page * job.block_size * value_dim;
     }
 };
+
+// Blocks lie anywhere, so the processor does not see the next one coming. Forced inline, since GCC takes a function that
+// does nothing but prefetch for one without effect, and drops its calls.
+template <typename Cache>
+FREEHOLD_INLINE void prefetch_keys(const Pages<Cache>& pages, int64_t block) {
+    constexpr int64_t line = 64 / sizeof(typename Cache::Element);
+    const auto* keys = pages.keys(block);
+    const int64_t count = pages.key_groups * pages.job.head_dim * lanes;
+    for (int64_t i = 0; i < count; i += line) __builtin_prefetch(keys + i);
+}
+template <typename Cache>
+FREEHOLD_INLINE void prefetch_values(const Pages<Cache>& pages, int64_t block) {
+    constexpr int64_t line = 64 / sizeof(typename Cache::Element);
+    const auto* values = pages.values(block);
+    for (int64_t i = 0; i < pages.job.block_size * pages.value_dim; i += line) __builtin_prefetch(values + i);
+}
 
 struct Query {
     const float* q;
@@ -80,6 +97,7 @@ void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, 
     const AttentionJob& job = pages.job;
     for (int64_t base = origin; base < limit; base += job.block_size) {
         const auto* keys = pages.keys(base / job.block_size);
+        if (pages.read_once && base + job.block_size < limit) prefetch_keys(pages, base / job.block_size + 1);
         const int64_t filled = limit - base < job.block_size ? limit - base : job.block_size;
         const int64_t groups = round_up(filled, lanes) / lanes;
         int64_t group = start > base ? (start - base) / lanes : 0;
@@ -125,6 +143,7 @@ void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin,
         const int64_t block = position / size;
         const int64_t end = (block + 1) * size < to ? (block + 1) * size : to;
         const auto* values = pages.values(block) - block * size * dim;
+        if (pages.read_once && end < to) prefetch_values(pages, block + 1);
         const auto add = [&]<int vectors>(int64_t d) {
             Floats sums[Queries][vectors];
             for (int i = 0; i < Queries; ++i)
@@ -179,9 +198,9 @@ void attend_queries(const Pages<Cache>& pages, const Query* queries) {
 
 template <typename Cache>
 void attend_range(const AttentionJob& job, const AttentionRange& range, float* scratch) {
-    const Pages<Cache> pages{job, range.blocks, range.kv_head};
     const int64_t group = job.heads / job.kv_heads;
     const int64_t count = (range.last - range.first) * group;
+    const Pages<Cache> pages{job, range.blocks, range.kv_head, count <= most_queries};
     const int64_t stride = attention_scratch(job, job.positions[range.last - 1] + 1) / most_queries;
     for (int64_t first = 0; first < count; first += most_queries) {
         const int64_t together = count - first < most_queries ? count - first : most_queries;
@@ -210,7 +229,7 @@ void attend_range(const AttentionJob& job, const AttentionRange& range, float* s
 
 template <typename Cache>
 void write_range(const AttentionJob& job, const AttentionRange& range) {
-    const Pages<Cache> pages{job, range.blocks, range.kv_head};
+    const Pages<Cache> pages{job, range.blocks, range.kv_head, false};
     using Element = typename Cache::Element;
     for (int64_t row = range.first; row < range.last; ++row) {
         const int64_t block = job.positions[row] / job.block_size;

@@ -47,6 +47,16 @@ void rope(float* x, int64_t x_stride, int64_t rows, int64_t heads, int64_t head_
     });
 }
 
+void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t rows, int64_t columns) {
+    parallel_ranges(rows, rows_for(grain, columns), [&](int64_t first, int64_t last) {
+        for (int64_t row = first; row < last; ++row) {
+            float* to = x + row * x_stride;
+            const float* from = y + row * y_stride;
+            for (int64_t i = 0; i < columns; ++i) to[i] += from[i];
+        }
+    });
+}
+
 void gate(float* gate_up, int64_t stride, int64_t rows, int64_t width, Activation activation) {
     const Kernels& kernel = kernels();
     parallel_ranges(rows, rows_for(grain / 4, width), [&](int64_t first, int64_t last) {

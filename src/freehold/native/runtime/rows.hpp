@@ -17,6 +17,9 @@ void rotation(const int32_t* positions, int64_t rows, const float* frequencies, 
 void rope(float* x, int64_t x_stride, int64_t rows, int64_t heads, int64_t head_dim, const float* cosines,
           const float* sines, int64_t pairs);
 
+// x += y, both [rows][columns].
+void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t rows, int64_t columns);
+
 void gate(float* gate_up, int64_t stride, int64_t rows, int64_t width, Activation activation);
 
 }  // namespace freehold
