@@ -11,6 +11,7 @@ namespace freehold::FREEHOLD_ISA {
 namespace {
 
 constexpr int64_t most_queries = 4;
+constexpr int64_t prefetch_blocks = 2;   // how far ahead
 constexpr int64_t sum_chunk = 1024;      // positions that floats add up before a double takes over
 constexpr int64_t score_padding = 2 * lanes;  // what whole vectors may write behind the last score
 
@@ -34,7 +35,7 @@ struct Pages {
     const AttentionJob& job;
     const int32_t* blocks;
     int64_t kv_head;
-    bool read_once;  // by this range of rows, so that they come from memory rather than from a cache
+    bool prefetch;
     int64_t key_groups = round_up(job.block_size, lanes) / lanes;
     int64_t value_dim = round_up(job.head_dim, lanes);
 
@@ -48,8 +49,9 @@ struct Pages {
     }
 };
 
-// Blocks lie anywhere, so the processor does not see the next one coming. Forced inline, since GCC takes a function that
-// does nothing but prefetch for one without effect, and drops its calls.
+// Blocks lie anywhere, so the processor does not see the next one coming. This is for a row by itself, as in decoding;
+// of several rows the first brings the blocks into a cache. Forced inline, since GCC takes a function that does nothing
+// but prefetch for one without effect, and drops its calls.
 template <typename Cache>
 FREEHOLD_INLINE void prefetch_keys(const Pages<Cache>& pages, int64_t block) {
     constexpr int64_t line = 64 / sizeof(typename Cache::Element);
@@ -93,17 +95,18 @@ void score(const typename Cache::Element* keys, const Query* queries, const Atte
 // the next block's scores then overwrite what it left there.
 template <typename Cache, int Queries>
 void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t start, int64_t limit) {
-    constexpr int most_groups = Queries == 1 ? 4 : 2;
+    constexpr int groups_together = 2;
     const AttentionJob& job = pages.job;
     for (int64_t base = origin; base < limit; base += job.block_size) {
         const auto* keys = pages.keys(base / job.block_size);
-        if (pages.read_once && base + job.block_size < limit) prefetch_keys(pages, base / job.block_size + 1);
+        if (pages.prefetch && base + prefetch_blocks * job.block_size < limit)
+            prefetch_keys(pages, base / job.block_size + prefetch_blocks);
         const int64_t filled = limit - base < job.block_size ? limit - base : job.block_size;
         const int64_t groups = round_up(filled, lanes) / lanes;
         int64_t group = start > base ? (start - base) / lanes : 0;
         const auto at = [&] { return base - origin + group * lanes; };
-        for (; group + most_groups <= groups; group += most_groups)
-            score<Cache, Queries, most_groups>(keys + group * job.head_dim * lanes, queries, job, at());
+        for (; group + groups_together <= groups; group += groups_together)
+            score<Cache, Queries, groups_together>(keys + group * job.head_dim * lanes, queries, job, at());
         for (; group < groups; ++group)
             score<Cache, Queries, 1>(keys + group * job.head_dim * lanes, queries, job, at());
     }
@@ -136,14 +139,14 @@ float soften(float* scores, int64_t count) {
 // Adds the values of positions [from, to), each times its weight.
 template <typename Cache, int Queries>
 void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t from, int64_t to) {
-    constexpr int most_vectors = 2;
+    constexpr int most_vectors = Queries == 1 ? 4 : 2;
     const int64_t size = pages.job.block_size;
     const int64_t dim = pages.value_dim;
     for (int64_t position = from; position < to;) {
         const int64_t block = position / size;
         const int64_t end = (block + 1) * size < to ? (block + 1) * size : to;
         const auto* values = pages.values(block) - block * size * dim;
-        if (pages.read_once && end < to) prefetch_values(pages, block + 1);
+        if (pages.prefetch && (block + prefetch_blocks) * size < to) prefetch_values(pages, block + prefetch_blocks);
         const auto add = [&]<int vectors>(int64_t d) {
             Floats sums[Queries][vectors];
             for (int i = 0; i < Queries; ++i)
@@ -161,7 +164,7 @@ void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin,
         };
         int64_t d = 0;
         for (; d + most_vectors * lanes <= dim; d += most_vectors * lanes) add.template operator()<most_vectors>(d);
-        if (d < dim) add.template operator()<1>(d);
+        for (; d < dim; d += lanes) add.template operator()<1>(d);
         position = end;
     }
 }
@@ -200,7 +203,7 @@ template <typename Cache>
 void attend_range(const AttentionJob& job, const AttentionRange& range, float* scratch) {
     const int64_t group = job.heads / job.kv_heads;
     const int64_t count = (range.last - range.first) * group;
-    const Pages<Cache> pages{job, range.blocks, range.kv_head, count <= most_queries};
+    const Pages<Cache> pages{job, range.blocks, range.kv_head, range.last - range.first == 1};
     const int64_t stride = attention_scratch(job, job.positions[range.last - 1] + 1) / most_queries;
     for (int64_t first = 0; first < count; first += most_queries) {
         const int64_t together = count - first < most_queries ? count - first : most_queries;
