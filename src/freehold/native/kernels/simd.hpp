@@ -59,9 +59,6 @@ FREEHOLD_INLINE To bits(From value) {
     return result;
 }
 
-FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from) {
-    return bits<Floats>(__builtin_convertvector(load_as<Halves>(from), Words) << 16);
-}
 
 // NaN in y stays.
 FREEHOLD_INLINE Floats smaller(float bound, Floats y) { return broadcast(bound) < y ? broadcast(bound) : y; }
@@ -73,6 +70,7 @@ FREEHOLD_INLINE float sum(Floats v) {
 
 #if defined(__AVX2__)
 
+FREEHOLD_INLINE Words widen(Halves x) { return (Words)_mm256_cvtepu16_epi32((__m128i)x); }
 FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 FREEHOLD_INLINE Floats to_floats(Ints x) { return _mm256_cvtepi32_ps((__m256i)x); }
 FREEHOLD_INLINE Floats load_half(const uint16_t* from) { return _mm256_cvtph_ps((__m128i)load_as<Halves>(from)); }
@@ -132,21 +130,25 @@ struct ByteDot {
 constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
 
-using Shorts = int16_t __attribute__((vector_size(64)));
-using WideWords = int32_t __attribute__((vector_size(64)));
-using Longs = int64_t __attribute__((vector_size(64)));
-using SignedBytes = int8_t __attribute__((vector_size(32)));
+using Shorts = int16_t __attribute__((vector_size(32)));
+using UnsignedShorts = uint16_t __attribute__((vector_size(32)));
 
+FREEHOLD_INLINE Words widen(Halves x) {
+    constexpr Halves zeros{};
+    const Halves halves[2] = {__builtin_shufflevector(x, zeros, 0, 8, 1, 9, 2, 10, 3, 11),
+                              __builtin_shufflevector(x, zeros, 4, 12, 5, 13, 6, 14, 7, 15)};
+    return load_as<Words>(halves);
+}
 FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
 FREEHOLD_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 
 // Moves exponent and fraction into place; multiplying by 2^112 mends the exponent, for subnormal numbers too.
 FREEHOLD_INLINE Floats load_half(const uint16_t* from) {
-    const Words half = __builtin_convertvector(load_as<Halves>(from), Words);
-    const Words magnitude = half & 0x7fff;
-    const Words shifted = bits<Words>(bits<Floats>(magnitude << 13) * 0x1p112f);
-    const Words value = magnitude >= 0x7c00 ? (magnitude << 13) | 0x7f800000u : shifted;
-    return bits<Floats>(value | (half & 0x8000) << 16);
+    const Ints half = (Ints)widen(load_as<Halves>(from));
+    const Ints magnitude = half & 0x7fff;
+    const Ints shifted = bits<Ints>(bits<Floats>(magnitude << 13) * 0x1p112f);
+    const Ints special = (magnitude > 0x7bff) & 0x7f800000;  // infinity and NaN keep the highest exponent
+    return bits<Floats>(shifted | special | (half & 0x8000) << 16);
 }
 
 // To nearest, ties to even. Below 2^-14, where float16 has fixed steps of 2^-24, adding 0.5 leaves the rounding to the
@@ -163,50 +165,53 @@ FREEHOLD_INLINE Halves to_half(Floats x) {
     return __builtin_convertvector(sign | (magnitude >= 0x477ff000 ? overflow : finite), Halves);
 }
 
-using Quad = Shorts;
+// Bytes as the 16-bit numbers that plain instructions multiply: columns 0 and 2 of each row, and columns 1 and 3.
+struct Halved {
+    Shorts even, odd;
+
+    FREEHOLD_INLINE Halved of_unsigned(Bytes bytes) {
+        return {(Shorts)bytes & 0xff, (Shorts)((UnsignedShorts)bytes >> 8)};
+    }
+    FREEHOLD_INLINE Halved of_signed(Bytes bytes) { return {(Shorts)bytes << 8 >> 8, (Shorts)bytes >> 8}; }
+    inline __attribute__((always_inline)) Shorts times(const Halved& other) const {
+        return even * other.even + odd * other.odd;
+    }
+};
+
+using Quad = Halved;
 FREEHOLD_INLINE Quad load_quad(const int8_t* from) {
-    const int16_t four[4] = {from[0], from[1], from[2], from[3]};
-    return (Shorts)(Longs{} + load_as<int64_t>(four));
+    return Halved::of_signed((Bytes)broadcast(load_as<int32_t>(from)));
 }
 
-// [8 rows][4 columns] of 16 bits -> [8 rows] of 32 bits.
-FREEHOLD_INLINE Ints sum_columns(Shorts products) {
-    const WideWords both = (WideWords)products;
-    const Longs pairs = (Longs)((both << 16 >> 16) + (both >> 16));
-    return __builtin_convertvector((pairs << 32 >> 32) + (pairs >> 32), Ints);
-}
+// Both 16-bit halves of each 32 bits.
+FREEHOLD_INLINE Ints sum_halves(Shorts sums) { return ((Ints)sums << 16 >> 16) + ((Ints)sums >> 16); }
 
 struct NibbleDot {
-    Shorts sums;  // per column: at most 15 * 127 * 8 steps
-    int32_t correction;
+    Shorts sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) {
-        int16_t both[2];
-        std::memcpy(both, &pairs, sizeof both);
-        return {Shorts{}, (both[0] + both[1]) * factor};
+    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) { return {(Shorts)broadcast(pairs) * factor}; }
+    inline __attribute__((always_inline)) void add(Bytes codes, const Quad& quad) {
+        sums += Halved::of_unsigned(codes).times(quad);
     }
-    inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
-        sums += __builtin_convertvector(codes, Shorts) * quad;
-    }
-    inline __attribute__((always_inline)) Ints total() const { return sum_columns(sums) + correction; }
+    inline __attribute__((always_inline)) Ints total() const { return sum_halves(sums); }
 };
 
 struct ByteCodes {
-    Shorts codes;
-    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) {
-        return {__builtin_convertvector(load_as<SignedBytes>(from), Shorts)};
-    }
+    Halved codes;
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) { return {Halved::of_signed(load_as<Bytes>(from))}; }
 };
 struct ByteDot {
     Ints sums;
 
     FREEHOLD_INLINE ByteDot start() { return {Ints{}}; }
-    inline __attribute__((always_inline)) void add(const ByteCodes& codes, Quad quad) {
-        sums += sum_columns(codes.codes * quad);
+    inline __attribute__((always_inline)) void add(const ByteCodes& codes, const Quad& quad) {
+        sums += sum_halves(codes.codes.times(quad));
     }
     inline __attribute__((always_inline)) Ints total() const { return sums; }
 };
 
 #endif
+
+FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from) { return bits<Floats>(widen(load_as<Halves>(from)) << 16); }
 
 }  // namespace freehold::FREEHOLD_ISA
