@@ -29,7 +29,7 @@ from freehold.ops.batch import Batch
 from freehold.recommended import recommended_sampling
 from freehold.store import resolve
 from freehold.tensors import TensorType, WeightType
-from freehold.text import ChatTemplate, Text, Tokenizer, load_text, text_from_gguf
+from freehold.text import ChatTemplate, Text, Tokenizer, encode_conversation, load_text, text_from_gguf
 
 __all__ = ["EngineKeywords", "Model", "load"]
 
@@ -207,7 +207,8 @@ class Model:
         """Answer a conversation.
 
         Args:
-            messages: each with "role" and "content", as the model's template takes them.
+            messages: each with "role" and "content", as the model's template takes them. Names of control tokens in
+                their texts are plain text.
             stream, options: as for `generate`.
 
         Returns:
@@ -217,8 +218,7 @@ class Model:
             TemplateError: the model has no chat template, or it rejects the messages.
             InvalidRequest, TokenizerError: as for `generate`.
         """
-        prompt = self.template.render(messages)
-        return self._run(self.tokenizer.encode(prompt, add_special=False), stream, options)
+        return self._run(encode_conversation(self.tokenizer, self.template.render, messages), stream, options)
 
     def close(self) -> None:
         """Cancel what is running and stop the engine. A second call does nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from freehold.engine.types import FinishReason, GenerationRequest, Output, SamplingOptions, Usage
@@ -17,7 +17,9 @@ CONTEXT = 200
 class FakeTokenizer:
     """One token for each character."""
 
-    def encode(self, text: str, *, add_special: bool = True) -> list[int]:
+    special_tokens: Mapping[str, int] = MappingProxyType({})
+
+    def encode(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
         return [ord(character) for character in text]
 
 

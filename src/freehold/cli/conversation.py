@@ -114,7 +114,9 @@ class Conversation:
         if not self.has_template:
             return self.model.tokenizer.encode(text)
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return self.model.tokenizer.encode(self.model.template.render([*system, *messages]), add_special=False)
+        from freehold.text import encode_conversation  # not for `--help`
+
+        return encode_conversation(self.model.tokenizer, self.model.template.render, [*system, *messages])
 
     def _answer(self, prompt: list[int], write: Callable[[str], None]) -> Answer:
         started = time.perf_counter()

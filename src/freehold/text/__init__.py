@@ -6,9 +6,10 @@ Jinja; using a template does.
 
 from __future__ import annotations
 
+from freehold.text.conversation import encode_conversation
 from freehold.text.detokeniser import Detokeniser
 from freehold.text.loading import Text, load_text, text_from_gguf
 from freehold.text.template import ChatTemplate
 from freehold.text.tokenizer import Tokenizer
 
-__all__ = ["ChatTemplate", "Detokeniser", "Text", "Tokenizer", "load_text", "text_from_gguf"]
+__all__ = ["ChatTemplate", "Detokeniser", "Text", "Tokenizer", "encode_conversation", "load_text", "text_from_gguf"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from freehold.errors import InvalidRequest, TemplateError
 from freehold.server.openai.chat.messages import Message
 from freehold.server.served import Served, Template
+from freehold.text import encode_conversation
 
 
 def encode(served: Served, messages: Sequence[Message]) -> list[int]:
@@ -25,16 +26,18 @@ def encode(served: Served, messages: Sequence[Message]) -> list[int]:
             code="no_chat_template",
             hint="use /v1/completions with a plain prompt",
         ) from None
-    return served.tokenizer.encode(_render(template, messages), add_special=False)
+    _check_names(template, messages)
+    return encode_conversation(served.tokenizer, template.render, [message.json() for message in messages])
 
 
-def _render(template: Template, messages: Sequence[Message]) -> str:
-    text = template.render([message.json() for message in messages])
+def _check_names(template: Template, messages: Sequence[Message]) -> None:
     named = next((number for number, message in enumerate(messages) if message.name is not None), None)
-    if named is not None and text == template.render([message.json(with_name=False) for message in messages]):
+    if named is None:
+        return
+    with_names = template.render([message.json() for message in messages])
+    if with_names == template.render([message.json(with_name=False) for message in messages]):
         raise InvalidRequest(
             f"Unsupported field 'messages[{named}].name': this model's chat template has no place for names.",
             parameter=f"messages[{named}].name",
             code="unsupported_parameter",
         )
-    return text

@@ -1,0 +1,60 @@
+"""From a conversation to token ids. What people write stays text: only the template itself makes control tokens.
+
+A chat template gives one string, in which a control token that somebody typed looks like one that the template put
+there. So the names of control tokens are taken out of the messages before rendering, a mark in the place of each, and
+encoded as plain text when the rendered string is cut at the marks again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from freehold.text.tokenizer import Tokenizer
+
+# Characters of the private use area around the number of what was taken out. An opening mark that somebody typed is
+# taken out like a control token, so that it cannot be taken for one of ours.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+
+Render = Callable[[Sequence[Mapping[str, Any]]], str]
+
+
+def encode_conversation(tokenizer: Tokenizer, render: Render, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The token ids of a rendered conversation.
+
+    Args:
+        tokenizer: the model's.
+        render: messages to text, such as `ChatTemplate.render`.
+        messages: the conversation; every text in it but the roles is taken as plain text.
+
+    Raises:
+        TemplateError: the template rejects the messages.
+        InvalidRequest, TokenizerError: a text cannot be encoded.
+    """
+    taken: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        taken.append(found[0])
+        return f"{_OPEN}{len(taken) - 1}{_CLOSE}"
+
+    names = sorted([*tokenizer.special_tokens, _OPEN], key=len, reverse=True)
+    controls = re.compile("|".join(map(re.escape, names)))
+    text = render([_without(message, lambda content: controls.sub(take, content)) for message in messages])
+    ids: list[int] = []
+    for index, part in enumerate(_MARK.split(text)):
+        is_taken = index % 2 == 1
+        ids += tokenizer.encode(taken[int(part)] if is_taken else part, add_special=False, parse_special=not is_taken)
+    return ids
+
+
+def _without(value: Any, replace: Callable[[str], str]) -> Any:
+    """The same JSON-like value with every text in it replaced, but for keys and roles."""
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, Mapping):
+        return {key: item if key == "role" else _without(item, replace) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without(item, replace) for item in value]
+    return value
