@@ -1,3 +1,4 @@
+#include "kernels/dots.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/tiles.hpp"
 
