@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from freehold.ops.base import Array, LayerCache, Ops
 from freehold.ops.batch import Batch
 
 
-class Decoder(Module):
+class Decoder(Module, ABC):
     """What every family is, and by default a Llama-shaped one. A family overrides `block` and the translations.
 
     Attributes:
@@ -41,19 +42,19 @@ class Decoder(Module):
             self.head = Linear(config.hidden, config.vocabulary, sensitive=True)
 
     @classmethod
+    @abstractmethod
     def from_hugging_face(cls, fields: Fields) -> ModelConfig:
         """Our configuration from config.json."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def to_hugging_face(cls, config: ModelConfig) -> dict[str, Any]:
         """What config.json says of this family beyond the keys that all share; the inverse of `from_hugging_face`."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:
         """Our configuration from GGUF metadata."""
-        raise NotImplementedError
 
     def block(self, config: ModelConfig, layer: int) -> Block:
         """The layer of that number."""

@@ -6,6 +6,7 @@ replace leaves, so no family knows about them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 
 from freehold.ops.base import Array, LinearWeight, Ops
@@ -29,19 +30,19 @@ class Module:
                         yield from item.leaves(f"{path}{name}.{index}.")
 
 
-class Leaf(Module):
+class Leaf(Module, ABC):
     """Holds one packed weight, made of one or more parameters of a checkpoint."""
 
     def leaves(self, path: str = "") -> Iterator[tuple[str, Leaf]]:
         yield path.removesuffix("."), self
 
+    @abstractmethod
     def parameters(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every parameter, by its name below this leaf."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
         """Pack the parameters that `source` gives for the names in `parameters()`."""
-        raise NotImplementedError
 
 
 class Linear(Leaf):
