@@ -40,9 +40,9 @@ void set_masks(SamplingJob& job, const Array& masks, const Array& mask_rows) {
     require_dimensions(masks, "masks", 2);
     job.masks = contiguous<Array, const uint32_t>(masks, "masks");
     job.mask_words = (job.vocabulary + 31) / 32;
-    const auto count = static_cast<int32_t>(in_range("masks.shape[0]", static_cast<int64_t>(masks.shape(0)), 0, most_int32));
+    const auto count = in_range("masks.shape[0]", static_cast<int64_t>(masks.shape(0)), 0, most_int32);
     if (count > 0) require_size(masks, "masks", 1, job.mask_words);
-    job.mask_rows = option<int32_t>(mask_rows, "mask_rows", job.rows, -1, count - 1);
+    job.mask_rows = option<int32_t>(mask_rows, "mask_rows", job.rows, -1, static_cast<int32_t>(count - 1));
 }
 
 void set_outputs(SamplingJob& job, const WritableArray& token_ids, const WritableArray& logprobs,

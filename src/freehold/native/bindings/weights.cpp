@@ -91,7 +91,9 @@ struct LinearWeight {
     std::vector<Matrix> matrices;  // they keep the memory alive
 };
 
-LinearWeight make_weight(const std::vector<Matrix>& matrices, const std::optional<std::vector<std::optional<Array>>>& bias) {
+using Biases = std::vector<std::optional<Array>>;
+
+LinearWeight make_weight(const std::vector<Matrix>& matrices, const std::optional<Biases>& bias) {
     if (matrices.empty()) refuse("a weight needs at least one part");
     if (bias && bias->size() != matrices.size())
         refuse("there are ", bias->size(), " biases for ", matrices.size(), " parts");

@@ -1,9 +1,9 @@
 // Paged causal attention for the rows of one sequence and one KV head.
 //
-// Each query (one row of one head) is computed in one fixed order that only its own position and window decide: scores as
-// chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as chains over
-// positions in ascending order. Queries that share a KV head are taken together, as far as the registers go, only to load
-// keys and values once; where their ranges of positions differ, each does the rest of its own alone.
+// Each query (one row of one head) is computed in one fixed order that only its own position and window decide: scores
+// as chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as
+// chains over positions in ascending order. Queries that share a KV head are taken together, as far as the registers
+// go, only to load keys and values once; where their ranges of positions differ, each does the rest of its own alone.
 #include "kernels/kernels.hpp"
 #include "kernels/mathematics.hpp"
 
@@ -91,8 +91,8 @@ void score(const typename Cache::Element* keys, const Query* queries, const Atte
         for (int g = 0; g < Groups; ++g) store(queries[i].scores + at + g * lanes, chains[i][g] * job.scale);
 }
 
-// Scores of every position that any of the queries sees. A group of eight positions may reach past the end of its block:
-// the next block's scores then overwrite what it left there.
+// Scores of every position that any of the queries sees. A group of eight positions may reach past the end of its
+// block: the next block's scores then overwrite what it left there.
 template <typename Cache, int Queries>
 void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t start, int64_t limit) {
     constexpr int groups_together = 2;

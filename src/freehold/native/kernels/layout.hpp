@@ -1,22 +1,24 @@
 // How weights and activations lie in memory, and the arithmetic that is done on them. Explained here once.
 //
-// A weight W [rows, columns] multiplies activations x [tokens, columns]: out[t][r] = sum over c of W[r][c] * x[t][c] + bias[r].
+// A weight W [rows, columns] multiplies activations x [tokens, columns]:
 //
-// Panels and blocks. Eight rows of W make a panel and 32 columns a block. Within a block the eight rows are interleaved so
-// that each 32-bit lane of a 256-bit vector belongs to one row: results for eight rows come out side by side, without any
-// horizontal sum. Rows are padded to whole panels and columns to whole blocks, with zeros.
+//     out[t][r] = sum over c of W[r][c] * x[t][c] + bias[r]
+//
+// Panels and blocks. Eight rows of W make a panel and 32 columns a block. Within a block the eight rows are interleaved
+// so that each 32-bit lane of a 256-bit vector belongs to one row: results for eight rows come out side by side,
+// without any horizontal sum. Rows are padded to whole panels and columns to whole blocks, with zeros.
 //
 //     f32, f16, bf16   [panel][column][8 rows]                  columns are not padded
 //     q8               [panel][block][step 0..7][8 rows][4]     signed bytes; a step is 4 columns, 32 bytes
-//     q4               [panel][block][step 0..3][8 rows][4]     the low half of a byte is step s, the high half step s + 4
-//     scales           [panel][block][group in block][8 rows]   one group of 32 or two of 16 per block; float16 or float32
+//     q4               [panel][block][step 0..3][8 rows][4]     low halves of the bytes are step s, high halves s + 4
+//     scales           [panel][block][group in block][8 rows]   one group of 32, or two of 16; float16 or float32
 //     minimums         [panel][block][8 rows]                   optional, of the scales' type
 //
-// A quantised weight stands for scale * (code - offset) + minimum. q4 codes are 0..15 with an offset of 0..15; q8 codes are
-// -128..127 with offset 0. Scales are kept as float16 where every one of them is exactly representable.
+// A quantised weight stands for scale * (code - offset) + minimum. q4 codes are 0..15 with an offset of 0..15; q8 codes
+// are -128..127 with offset 0. Scales are kept as float16 where every one of them is exactly representable.
 //
-// Activations. For quantised weights each block of 32 activations is quantised on the fly to a * s with s = amax / 127 and
-// a = round(x / s) in -127..127 (nearest, ties to even). With S = sum of a over the block,
+// Activations. For quantised weights each block of 32 activations is quantised on the fly to a * s with s = amax / 127
+// and a = round(x / s) in -127..127 (nearest, ties to even). With S = sum of a over the block,
 //
 //     sum of W * x  =  scale * s * (sum of code * a  -  offset * S)  +  minimum * s * S
 //
@@ -25,9 +27,9 @@
 // -offset * S costs nothing. For q8 two products make up to 128 * 127 * 2 = 32512, so every step is widened to 32 bits.
 // A block with a NaN or an infinity gets s = NaN, so that it shows in every output it takes part in.
 //
-// Order. Each output is one chain: block by block, fma(integer, scale * s, chain), then fma(minimum, s * S, chain); for the
-// float formats column by column, fma(w, x, chain). Kernels for one token and for many, for one panel and for several, run
-// the very same chain, which is why a result never depends on what is computed beside it.
+// Order. Each output is one chain: block by block, fma(integer, scale * s, chain), then fma(minimum, s * S, chain); for
+// the float formats column by column, fma(w, x, chain). Kernels for one token and for many, for one panel and for
+// several, run the very same chain, which is why a result never depends on what is computed beside it.
 #pragma once
 
 #include <cstdint>

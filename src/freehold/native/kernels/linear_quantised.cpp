@@ -74,8 +74,8 @@ struct SignedBytes8 {
     }
 };
 
-// One token is done with a weight faster than the processor looks ahead by itself. The panels of a range lie one after the
-// other, so what follows in memory is also what is needed next.
+// One token is done with a weight faster than the processor looks ahead by itself. The panels of a range lie one after
+// the other, so what follows in memory is also what is needed next.
 template <int64_t block_bytes>
 FREEHOLD_INLINE void prefetch(const uint8_t* codes) {
     constexpr int64_t ahead = 4096;
@@ -141,7 +141,8 @@ void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_to
         using Scale = decltype(scale);
         const bool minimum = job.matrix->minimums != nullptr;
         if (job.matrix->format == Format::q4)
-            minimum ? run(QuantisedKernel<Nibbles, Scale, 1, true>{}) : run(QuantisedKernel<Nibbles, Scale, 1, false>{});
+            minimum ? run(QuantisedKernel<Nibbles, Scale, 1, true>{})
+                    : run(QuantisedKernel<Nibbles, Scale, 1, false>{});
         else if (job.matrix->group == 16)
             run(QuantisedKernel<SignedBytes8, Scale, 2, false>{});
         else if (minimum)

@@ -1,7 +1,8 @@
 // Vectors of eight floats, the same names for every instruction set.
 //
-// GCC's and Clang's vector types give arithmetic, comparison and selection everywhere; what they lack follows below in two
-// versions. All functions are forced inline: a function that the linker could share between instruction sets must not exist.
+// GCC's and Clang's vector types give arithmetic, comparison and selection everywhere; what they lack follows below in
+// two versions. All functions are forced inline: a function that the linker could share between instruction sets must
+// not exist.
 #pragma once
 
 #include <cstdint>

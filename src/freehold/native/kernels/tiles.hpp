@@ -33,8 +33,8 @@ FREEHOLD_INLINE void run_tokens(const LinearJob& job, int64_t first, int64_t las
     if constexpr (Tokens > 1) run_tokens<Kernel, Tokens - 1>(job, token, last, panel, last_panel);
 }
 
-// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For many tokens, a few panels stay
-// in the nearest cache while all tokens pass over them.
+// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For many tokens, a few panels
+// stay in the nearest cache while all tokens pass over them.
 template <typename Kernel>
 void run_tiles(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
     if (last_token - first_token == 1)

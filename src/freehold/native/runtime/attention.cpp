@@ -35,8 +35,8 @@ void check_positions(const RaggedBatch& batch, int64_t sequence, int64_t block_s
     for (int64_t row = first; row < last; ++row) {
         const int64_t position = batch.positions[row];
         if (position < 0 || position >= room)
-            refuse("row " + to_string(row) + " is at position " + to_string(position) + ", but the blocks of sequence " +
-                   to_string(sequence) + " hold " + to_string(room) + " positions");
+            refuse("row " + to_string(row) + " is at position " + to_string(position) +
+                   ", but the blocks of sequence " + to_string(sequence) + " hold " + to_string(room) + " positions");
         if (row > first && position != int64_t{batch.positions[row - 1]} + 1)
             refuse("row " + to_string(row) + " is at position " + to_string(position) + " after position " +
                    to_string(batch.positions[row - 1]) + " of the same sequence");
@@ -61,8 +61,8 @@ void check(const RaggedBatch& batch, int64_t block_size, int64_t blocks) {
     check_offsets(batch.block_offsets, batch.sequences, batch.table_size, "block_offsets");
     for (int64_t i = 0; i < batch.table_size; ++i)
         if (batch.block_tables[i] < 0 || batch.block_tables[i] >= blocks)
-            refuse("block_tables[" + to_string(i) + "] is " + to_string(batch.block_tables[i]) + ", but the cache has " +
-                   to_string(blocks) + " blocks");
+            refuse("block_tables[" + to_string(i) + "] is " + to_string(batch.block_tables[i]) +
+                   ", but the cache has " + to_string(blocks) + " blocks");
     for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) check_positions(batch, sequence, block_size);
 }
 

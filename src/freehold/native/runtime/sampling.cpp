@@ -50,7 +50,8 @@ public:
         const float* values = adjusted();
         const LogitStatistics stats = kernels().logit_statistics(values, job_.vocabulary);
         if (!stats.finite) return finish(RowStatus::nothing_allowed);
-        const int64_t id = job_.temperature[row_] == 0 ? first_equal(values, stats.maximum) : draw(values, stats.maximum);
+        const bool greedy = job_.temperature[row_] == 0;
+        const int64_t id = greedy ? first_equal(values, stats.maximum) : draw(values, stats.maximum);
         job_.token_ids[row_] = static_cast<int32_t>(id);
         job_.logprobs[row_] = logprob(logits_[id]);
         finish(RowStatus::ok);
@@ -137,7 +138,8 @@ private:
         return kept.back().id;
     }
 
-    // Candidates under top_k and top_p, with their weights; those under min_p when only that is on. False for no filter.
+    // Candidates under top_k and top_p, with their weights; those under min_p when only that is on. False for no
+    // filter.
     bool gather(const float* values, const float* weights, double total) {
         auto& found = space_.candidates;
         const bool nucleus = job_.top_p[row_] < 1;

@@ -151,8 +151,8 @@ int threads_from_environment() {
     char* end = nullptr;
     const long long count = std::strtoll(text, &end, 10);
     if (*end != '\0')
-        throw std::invalid_argument("FREEHOLD_THREADS is '" + std::string(text) + "', must be a whole number from 1 to " +
-                                    std::to_string(most_threads));
+        throw std::invalid_argument("FREEHOLD_THREADS is '" + std::string(text) +
+                                    "', must be a whole number from 1 to " + std::to_string(most_threads));
     return checked(count, "FREEHOLD_THREADS");
 }
 

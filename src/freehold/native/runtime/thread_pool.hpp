@@ -10,8 +10,8 @@ namespace freehold {
 //
 // Pieces are handed out one at a time, so which worker runs which is left to chance: results may depend on the piece
 // only. worker is in [0, workers) and names scratch memory; the pool may have more threads, and by the time of the call
-// more than threads() said. The work must not throw. When the pool is taken by another thread the caller runs all pieces
-// itself.
+// more than threads() said. The work must not throw. When the pool is taken by another thread the caller runs all
+// pieces itself.
 void parallel_for(int64_t pieces, int workers, const std::function<void(int64_t piece, int worker)>& work);
 
 // Over [0, items) in ranges of at least `grain` items: work(first, last).
