@@ -16,7 +16,7 @@ from freehold.models.decoder import Decoder
 from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
 from freehold.models.loading import outline, parameter_shapes, parameter_source
 from freehold.models.weights import pairs_from_halves
-from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType
+from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType, keeps_codes
 from freehold.tensors.quantise import encode
 
 STORED_AS = {
@@ -110,7 +110,7 @@ def _target_type(stored: TensorInfo, parameter: str, naming: Naming, dtype: Weig
     wanted = STORED_AS[dtype]
     if wanted in FLOAT_TYPES:
         return wanted
-    if not is_float and (dtype is WeightType.Q8 or stored.type in (TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K)):
+    if keeps_codes(stored.type, dtype):
         return stored.type
     return wanted if stored.shape[1] % BLOCK_COLUMNS == 0 else TensorType.F16
 

@@ -10,6 +10,7 @@ from freehold.tensors.types import (
     BlockFormat,
     TensorType,
     WeightType,
+    keeps_codes,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "TensorInfo",
     "TensorType",
     "WeightType",
+    "keeps_codes",
 ]

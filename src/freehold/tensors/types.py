@@ -117,3 +117,11 @@ class WeightType(StrEnum):
     Q8 = "q8"
     F16 = "f16"
     F32 = "f32"
+
+
+FOUR_BIT_TYPES = frozenset({TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K})
+
+
+def keeps_codes(stored: TensorType, asked: WeightType) -> bool:
+    """Whether a stored tensor is narrow enough already, so that asking for a type changes none of its values."""
+    return stored in {WeightType.Q8: QUANTISED_TYPES, WeightType.Q4: FOUR_BIT_TYPES}.get(asked, frozenset())

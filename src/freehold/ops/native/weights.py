@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.errors import CheckpointError
-from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType
+from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType, keeps_codes
 
 ROWS_PER_PANEL = 8
 BLOCK_COLUMNS = 32
@@ -43,7 +43,6 @@ _STORED_AS: dict[TensorType, FloatFormat] = {
     TensorType.BF16: "bf16",
 }
 _ASKED_FOR: dict[WeightType, FloatFormat] = {WeightType.F32: "f32", WeightType.F16: "f16"}
-_FOUR_BITS = frozenset({TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K})
 
 
 def pack_linear(
@@ -66,8 +65,7 @@ def _pack(tensor: Tensor, dtype: WeightType | None) -> _kernels.Matrix:
     is_float = tensor.info.type in FLOAT_TYPES
     if dtype in (WeightType.Q4, WeightType.Q8):
         bits = 4 if dtype is WeightType.Q4 else 8
-        keep = not is_float and (bits == 8 or tensor.info.type in _FOUR_BITS)
-        return _pack_groups(tensor, None if keep else bits)
+        return _pack_groups(tensor, None if keeps_codes(tensor.info.type, dtype) else bits)
     if dtype is None and not is_float:
         return _pack_groups(tensor, None)
     return _pack_floats(tensor, _STORED_AS[tensor.info.type] if dtype is None else _ASKED_FOR[dtype])

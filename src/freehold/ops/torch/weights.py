@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from freehold.tensors import FLOAT_TYPES, Tensor, WeightType
+from freehold.tensors import Tensor, WeightType, keeps_codes
 
 BITS = {WeightType.Q4: 4, WeightType.Q8: 8}
 
@@ -34,9 +34,9 @@ def to_torch(tensor: Tensor, device: torch.device, compute: torch.dtype) -> torc
 def as_type(tensor: Tensor, dtype: WeightType | None) -> Tensor:
     """The tensor after the rounding that holding it as `dtype` means; the values stay floats.
 
-    A tensor that is stored quantised already keeps its values, as it does on the native backend.
+    The values are those that the native backend holds.
     """
-    if dtype is None or dtype is WeightType.F32 or tensor.info.type not in FLOAT_TYPES:
+    if dtype is None or dtype is WeightType.F32 or keeps_codes(tensor.info.type, dtype):
         return tensor
     values = tensor.float32()
     if dtype is WeightType.F16:
