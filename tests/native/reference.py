@@ -7,21 +7,12 @@ import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.ops.native import NativeOps
-from freehold.tensors import BLOCK_FORMATS, Tensor, TensorInfo, TensorType, WeightType
+from freehold.tensors import BLOCK_FORMATS, QUANTISED_TYPES, Tensor, TensorInfo, TensorType, WeightType
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-QUANTISED = [
-    TensorType.Q8_0,
-    TensorType.Q4_0,
-    TensorType.Q4_1,
-    TensorType.Q5_0,
-    TensorType.Q5_1,
-    TensorType.Q4_K,
-    TensorType.Q5_K,
-    TensorType.Q6_K,
-]
+QUANTISED = sorted(QUANTISED_TYPES)
 FLOATS = [TensorType.F32, TensorType.F16, TensorType.BF16]
 
 # Where the float16 scales of a block are, in bytes.

@@ -21,6 +21,7 @@ from freehold.errors import FreeholdError
 from freehold.server.bind import AddressUnavailable, listen, url_of
 from freehold.server.run import serve
 from freehold.server.settings import ServerSettings
+from tests.server.live import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAT: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -75,9 +76,8 @@ def test_work_in_flight_finishes_while_new_work_is_refused() -> None:
             next(lines)
             child.send_signal(signal.SIGTERM)
             ready = address.replace("/v1", "/readyz")
-            while (health := httpx2.get(ready)).status_code == 200:
-                pass
-            assert health.json() == {"status": "draining"}
+            eventually(lambda: httpx2.get(ready).status_code == 503)
+            assert httpx2.get(ready).json() == {"status": "draining"}
             refused = httpx2.post(f"{address}/chat/completions", json=CHAT)
             assert refused.status_code == 503
             assert refused.json()["error"]["code"] == "shutting_down"
@@ -111,8 +111,7 @@ def test_a_second_signal_stops_at_once() -> None:
             next(lines)
             child.send_signal(signal.SIGINT)
             ready = address.replace("/v1", "/readyz")
-            while httpx2.get(ready).status_code == 200:
-                pass
+            eventually(lambda: httpx2.get(ready).status_code == 503)
             child.send_signal(signal.SIGINT)
             list(lines)
         ended(child, within=10)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from freehold.errors import CheckpointError
+from freehold.files import sync_folder
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -50,7 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -60,15 +61,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def _beside(path: Path) -> Path:
     """A name in the same folder, so that renaming stays within one file system."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename survive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cannot_write(path: Path, error: OSError) -> CheckpointError:

@@ -10,7 +10,6 @@ from pathlib import Path
 from freehold.checkpoints import Checkpoint, Naming, open_checkpoint
 from freehold.errors import InvalidRequest
 from freehold.models import Decoder, family_of
-from freehold.models.blocks import Linear
 from freehold.models.loading import parameter_shapes, parameter_source
 from freehold.ops import create_ops
 from freehold.ops.native.sizes import held_bytes
@@ -93,7 +92,7 @@ def describe(name: str, dtype: WeightType | None, context: int | None) -> Descri
 def _weight_bytes(model: Decoder, checkpoint: Checkpoint, dtype: WeightType | None) -> int:
     total = 0
     for path, leaf in model.leaves():
-        kind = leaf.held_as(dtype) if isinstance(leaf, Linear) else dtype
+        kind = leaf.held_as(dtype)
         for parameter in leaf.parameters():
             total += held_bytes(checkpoint.tensors[_stored_name(model, checkpoint, f"{path}.{parameter}")], kind)
     return total

@@ -14,7 +14,7 @@ from freehold.errors import ConfigError
 from freehold.models.config import FrequencyFactors, Llama3Scaling, ModelConfig
 from freehold.models.decoder import Decoder
 from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
-from freehold.models.loading import outline, parameter_shapes, parameter_source
+from freehold.models.loading import outline, parameter_source
 from freehold.models.weights import pairs_from_halves
 from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType, keeps_codes
 from freehold.tensors.quantise import encode
@@ -76,9 +76,9 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     model = outline(checkpoint)
     source = parameter_source(model, checkpoint)
     tensors = []
-    for parameter in parameter_shapes(model):
+    for parameter, asked in _asked_types(model, dtype):
         stored = checkpoint.tensors[model.weights.foreign(parameter, checkpoint.naming)]
-        kind = _target_type(stored, parameter, naming, dtype)
+        kind = _target_type(stored, naming, asked)
         info = TensorInfo(model.weights.foreign(parameter, naming), stored.shape, kind)
         tensors.append(LazyTensor(info, _loader(model, source, parameter, info, naming)))
     quantised = dtype in (WeightType.Q8, WeightType.Q4)
@@ -92,11 +92,14 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     return Exported(metadata, [*tensors, *_factors_tensor(model.config)], widened)
 
 
-def _is_sensitive(parameter: str) -> bool:
-    return parameter in ("embedding.weight", "head.weight")
+def _asked_types(model: Decoder, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
+    """Every parameter with the type that its leaf makes of `dtype`."""
+    for path, leaf in model.leaves():
+        for name in leaf.parameters():
+            yield f"{path}.{name}", leaf.held_as(dtype)
 
 
-def _target_type(stored: TensorInfo, parameter: str, naming: Naming, dtype: WeightType | None) -> TensorType:
+def _target_type(stored: TensorInfo, naming: Naming, dtype: WeightType | None) -> TensorType:
     """The type that a tensor is written in."""
     is_float = stored.type in FLOAT_TYPES
     if naming is Naming.GGUF and len(stored.shape) == 1:
@@ -105,8 +108,6 @@ def _target_type(stored: TensorInfo, parameter: str, naming: Naming, dtype: Weig
         if naming is Naming.HUGGING_FACE and not is_float:
             return TensorType.F32
         return TensorType.F32 if stored.type is TensorType.F64 else stored.type
-    if dtype is WeightType.Q4 and _is_sensitive(parameter):
-        dtype = WeightType.Q8
     wanted = STORED_AS[dtype]
     if wanted in FLOAT_TYPES:
         return wanted

@@ -12,8 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from freehold.errors import DownloadError, StoreError
+from freehold.files import sync_folder
 from freehold.store.home import MANIFEST, Home
-from freehold.store.manifest import Manifest, sync_folder
+from freehold.store.manifest import Manifest
 from freehold.store.names import ModelName
 from freehold.store.selection import RemoteFile
 

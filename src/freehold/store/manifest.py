@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freehold.errors import StoreError
+from freehold.files import sync_folder
 
 SCHEMA = 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9_+=@][A-Za-z0-9._+=@ -]{0,254}")
@@ -109,15 +110,6 @@ class Manifest:
 def is_file_name(name: str) -> bool:
     """Whether a name is that of a file in the folder itself: no separators, no leading dot, no control characters."""
     return _FILE_NAME.fullmatch(name) is not None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _locked_file(path: Path, content: object) -> LockedFile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from freehold.text.tokenizer import Tokenizer
@@ -39,14 +40,19 @@ def encode_conversation(tokenizer: Tokenizer, render: Render, messages: Sequence
         taken.append(found[0])
         return f"{_OPEN}{len(taken) - 1}{_CLOSE}"
 
-    names = sorted([*tokenizer.special_tokens, _OPEN], key=len, reverse=True)
-    controls = re.compile("|".join(map(re.escape, names)))
+    controls = _any_of((*tokenizer.special_tokens, _OPEN))
     text = render([_without(message, lambda content: controls.sub(take, content)) for message in messages])
     ids: list[int] = []
     for index, part in enumerate(_MARK.split(text)):
         is_taken = index % 2 == 1
         ids += tokenizer.encode(taken[int(part)] if is_taken else part, add_special=False, parse_special=not is_taken)
     return ids
+
+
+@lru_cache(maxsize=8)
+def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches the longest of the names; kept, since a vocabulary may have a thousand control tokens."""
+    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
 
 
 def _without(value: Any, replace: Callable[[str], str]) -> Any:

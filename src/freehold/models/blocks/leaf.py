@@ -40,6 +40,10 @@ class Leaf(Module, ABC):
     def parameters(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every parameter, by its name below this leaf."""
 
+    def held_as(self, dtype: WeightType | None) -> WeightType | None:
+        """What the leaf's matrices are held in where `dtype` is asked for."""
+        return dtype
+
     @abstractmethod
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
         """Pack the parameters that `source` gives for the names in `parameters()`."""
@@ -75,7 +79,6 @@ class Linear(Leaf):
         return shapes
 
     def held_as(self, dtype: WeightType | None) -> WeightType | None:
-        """What the weight is held in where `dtype` is asked for."""
         return WeightType.Q8 if self.sensitive and dtype is WeightType.Q4 else dtype
 
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from freehold.errors import UnsupportedTensorType
 from freehold.ops.native.weights import BLOCK_COLUMNS, ROWS_PER_PANEL
-from freehold.tensors import FLOAT_TYPES, TensorInfo, TensorType, WeightType
+from freehold.tensors import FLOAT_TYPES, TensorInfo, TensorType, WeightType, keeps_codes
 
 _FLOAT_BITS = {TensorType.F64: 32, TensorType.F32: 32, TensorType.F16: 16, TensorType.BF16: 16}
 _ASKED_BITS = {WeightType.F32: 32.0, WeightType.F16: 16.0, WeightType.Q8: 8.5, WeightType.Q4: 4.5}
@@ -46,7 +46,4 @@ def _bits(info: TensorInfo, dtype: WeightType | None) -> float:
         return _FLOAT_BITS[info.type] if dtype is None else _ASKED_BITS[dtype]
     if info.type not in _KEPT_BITS:
         raise UnsupportedTensorType(f"tensor {info.name!r} is stored as {info.type}, which cannot be computed with")
-    kept = _KEPT_BITS[info.type]
-    if dtype is WeightType.Q4:
-        return kept if kept < 8 else _ASKED_BITS[dtype]
-    return kept if dtype in (None, WeightType.Q8) else _ASKED_BITS[dtype]
+    return _KEPT_BITS[info.type] if dtype is None or keeps_codes(info.type, dtype) else _ASKED_BITS[dtype]

@@ -77,7 +77,7 @@ def byte_level_tokenizer(
     library = LibraryTokenizer(model)
     if convention.composes:
         library.normalizer = NFC()
-    library.pre_tokenizer = guarded("the pattern cannot be used", lambda: _pre_tokenizer(convention))
+    library.pre_tokenizer = guarded("the pattern cannot be used", lambda: pre_tokenizer_of(convention))
     library.add_tokens([AddedToken(text, special=False, normalized=False) for text in user_defined])
     vocabulary = Vocabulary(
         size=max(names) + 1,
@@ -90,7 +90,7 @@ def byte_level_tokenizer(
     return Tokenizer(SplittingEncoder(library, special), vocabulary, marks, lambda: content)
 
 
-def _pre_tokenizer(convention: PreTokenizer) -> Sequence:
+def pre_tokenizer_of(convention: PreTokenizer) -> Sequence:
     """The library's pre-tokenizer for a convention, ending in the byte alphabet."""
     splits = [Split(Regex(pattern), behavior="isolated") for pattern in convention.patterns]
     return Sequence([*splits, ByteLevel(add_prefix_space=False, use_regex=False)])

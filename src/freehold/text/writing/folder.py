@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, pre_tokenizers
+from tokenizers import AddedToken, decoders
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFC, Normalizer, Prepend, Replace
@@ -16,6 +16,7 @@ from tokenizers.processors import TemplateProcessing
 
 from freehold.errors import TokenizerError
 from freehold.text.content import ByteLevelContent, Content, Kind, SentencePieceContent
+from freehold.text.sources.byte_level import pre_tokenizer_of
 from freehold.text.sources.merges_of_pieces import merges_of_pieces
 from freehold.text.spelling import WORD_BOUNDARY
 from freehold.text.template import ChatTemplate
@@ -71,10 +72,7 @@ def _byte_level(content: ByteLevelContent) -> LibraryTokenizer:
     )
     if content.convention.composes:
         library.normalizer = NFC()
-    splits = [pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in content.convention.patterns]
-    library.pre_tokenizer = pre_tokenizers.Sequence(
-        [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    library.pre_tokenizer = pre_tokenizer_of(content.convention)
     library.decoder = decoders.ByteLevel()
     return library
 
