@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import AttentionCache, AttentionRules
 from freehold.ops.batch import Batch
 from freehold.ops.native import NativeOps
 
@@ -98,7 +98,9 @@ def measure_attention(layer: AttentionCache, heads: int, context: int, seconds: 
     )
     q = rng.standard_normal((1, heads, layer.head_dim), dtype=np.float32)
     k = rng.standard_normal((1, layer.kv_heads, layer.head_dim), dtype=np.float32)
-    spent = fastest([partial(ops.attention, q, k, k, last_row, cache, scale=0.1) for cache in caches], seconds)
+    spent = fastest(
+        [partial(ops.attention, q, k, k, last_row, cache, rules=AttentionRules(0.1)) for cache in caches], seconds
+    )
     macs = 2 * heads * layer.head_dim * context
     return {"gb_per_s": context * ops.cache_bytes([layer]) / spent / 1e9, "gmac_per_s": macs / spent / 1e9}
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import torch
 
+from freehold.ops.base import AttentionRules
 from freehold.ops.batch import Batch
 from freehold.ops.torch import TorchOps
 from freehold.ops.torch.attention import Padding, TorchLayerCache
 
 
 class ShortSequenceOps(TorchOps):
-    """`TorchOps` whose attention without cache or window is made of plain products."""
+    """`TorchOps` whose plain causal attention without a cache is made of plain products."""
 
     _layout: tuple[Batch, Padding, torch.Tensor] | None = None
 
@@ -26,11 +27,12 @@ class ShortSequenceOps(TorchOps):
         batch: Batch,
         cache: TorchLayerCache | None,
         *,
-        scale: float,
-        window: int | None = None,
+        rules: AttentionRules,
+        sinks: torch.Tensor | None = None,
+        slopes: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        if cache is not None or window is not None:
-            return super().attention(q, k, v, batch, cache, scale=scale, window=window)
+        if cache is not None or rules != AttentionRules(rules.scale) or sinks is not None or slopes is not None:
+            return super().attention(q, k, v, batch, cache, rules=rules, sinks=sinks, slopes=slopes)
         if self._layout is None or self._layout[0] is not batch:
             padding = Padding.of(batch, self.device)
             future = torch.full((padding.longest, padding.longest), float("-inf"), device=self.device).triu(1)
@@ -43,7 +45,7 @@ class ShortSequenceOps(TorchOps):
             laid_out = x[padding.gather].reshape(batch.sequences, padding.longest, x.shape[1], head_dim)
             return laid_out.transpose(1, 2).reshape(batch.sequences * kv_heads, -1, head_dim)
 
-        scores = torch.bmm(padded(q), padded(k).transpose(1, 2)).float() * scale
+        scores = torch.bmm(padded(q), padded(k).transpose(1, 2)).float() * rules.scale
         weights = torch.softmax(scores.view(-1, group, padding.longest, padding.longest) + future, -1)
         mixed = torch.bmm(weights.view(scores.shape).to(v.dtype), padded(v))
         mixed = mixed.view(batch.sequences, kv_heads * group, padding.longest, head_dim).transpose(1, 2)

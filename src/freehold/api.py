@@ -17,7 +17,7 @@ from freehold.engine.engine import Engine
 from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
-from freehold.engine.types import EngineKeywords, EngineOptions, SamplingOptions
+from freehold.engine.types import EngineKeywords, EngineOptions, GenerationRequest, SamplingOptions
 from freehold.engine.validation import Limits, check_sequence
 from freehold.errors import ConfigError, EngineStopped, TemplateError, TokenizerError
 from freehold.generation import GenerationOptions, texts, to_request
@@ -271,9 +271,10 @@ class Model:
         pieces = texts(self.engine.stream(to_request(prompt, options, self.recommended)))
         return pieces if stream else "".join(pieces)
 
-    def _continue_text(self, prompt: Sequence[int]) -> Detokeniser:
+    def _continue_text(self, request: GenerationRequest) -> Detokeniser:
         """After a control token, such as the one that ends a chat template, a new text begins."""
-        return self.tokenizer.detokeniser(continues=prompt[-1] not in self.tokenizer.special_tokens.values())
+        begins = request.prompt[-1] in self.tokenizer.special_tokens.values()
+        return self.tokenizer.detokeniser(continues=not begins, shown=request.shown)
 
 
 class _Serial:
@@ -289,8 +290,8 @@ class _Serial:
         with self._lock:
             return self._model.forward(batch, caches)
 
-    def create_cache(self, blocks: int, block_size: int) -> list[LayerCache]:
-        return self._model.create_cache(blocks, block_size)
+    def create_cache(self, blocks: int, block_size: int, states: int = 0) -> list[LayerCache]:
+        return self._model.create_cache(blocks, block_size, states)
 
     def cache_bytes_per_token(self) -> int:
         return self._model.cache_bytes_per_token()

@@ -74,7 +74,7 @@ class FakeModel:
                 assert UNWRITTEN not in histories[row]
         return np.array([self._logits(histories[row]) for row in batch.logit_rows], np.float32)
 
-    def create_cache(self, blocks: int, block_size: int) -> list[npt.NDArray[np.int32]]:
+    def create_cache(self, blocks: int, block_size: int, states: int = 0) -> list[npt.NDArray[np.int32]]:
         return [np.full((blocks, block_size), UNWRITTEN, np.int32)]
 
     def cache_bytes_per_token(self) -> int:

@@ -60,9 +60,8 @@ def test_weight_maps_cover_the_tensor_names_of_released_models(folder: str) -> N
     values = json.loads(asset(f"configs/{folder}/config.json").read_text())
     released = json.loads(asset(f"configs/{folder}/model.safetensors.index.json").read_text())["weight_map"]
     model = outline(MemoryCheckpoint(values, {}))
-    shapes = parameter_shapes(model)
-    ours = {model.weights.foreign(parameter, Naming.HUGGING_FACE): parameter for parameter in shapes}
-    assert set(ours) == set(released)
+    tensors = model.weights.tensors(Naming.HUGGING_FACE, model.config, parameter_shapes(model), released)
+    assert {tensor.name for tensor in tensors} == set(released)
 
 
 def test_weight_maps_cover_the_tensor_names_of_a_released_gguf() -> None:
@@ -70,7 +69,8 @@ def test_weight_maps_cover_the_tensor_names_of_a_released_gguf() -> None:
     released = {name for name in expected if name.endswith((".weight", ".bias"))}
     values = {**VALID, "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 24, "tie_word_embeddings": True}
     model = outline(MemoryCheckpoint(values, {}))
-    assert {model.weights.foreign(name, Naming.GGUF) for name in parameter_shapes(model)} == released
+    tensors = model.weights.tensors(Naming.GGUF, model.config, parameter_shapes(model), released)
+    assert {tensor.name for tensor in tensors} == released
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -113,6 +113,7 @@ def test_newer_and_older_spellings_of_rope_mean_the_same() -> None:
     older = translate(VALID | {"rope_theta": 500000.0, "rope_scaling": scaling})
     newer = translate(VALID | {"rope_parameters": scaling | {"rope_theta": 500000.0}})
     assert older == newer
+    assert older.rope is not None
     assert older.rope.scaling == Llama3Scaling(8.0, 1.0, 4.0, 8192)
 
 
@@ -170,12 +171,8 @@ def test_tied_models_may_carry_a_copy_of_the_embedding() -> None:
     values = VALID | {"tie_word_embeddings": True}
     model = outline(MemoryCheckpoint(values, {}))
     shapes = parameter_shapes(model)
-    tensors = {
-        name: TensorInfo(name, shape, TensorType.F32)
-        for name, shape in (
-            (model.weights.foreign(parameter, Naming.HUGGING_FACE), shape) for parameter, shape in shapes.items()
-        )
-    }
-    tensors["lm_head.weight"] = TensorInfo("lm_head.weight", (96, 64), TensorType.F32)
-    contents = {name: Tensor(info, None) for name, info in tensors.items()}  # type: ignore[arg-type]
-    assert len(match_tensors(model.weights, shapes, MemoryCheckpoint(values, contents), tied=True)) == len(shapes)
+    stored = model.weights.tensors(Naming.HUGGING_FACE, model.config, shapes)
+    shapes_of_tensors = {tensor.name: tensor.shape for tensor in stored} | {"lm_head.weight": (96, 64)}
+    infos = [TensorInfo(name, shape, TensorType.F32) for name, shape in shapes_of_tensors.items()]
+    contents = {info.name: Tensor(info, None) for info in infos}  # type: ignore[arg-type]
+    assert len(match_tensors(model.weights, model.config, shapes, MemoryCheckpoint(values, contents))) == len(shapes)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import AttentionCache, AttentionRules
 from freehold.ops.batch import Batch
 from freehold.ops.native import CacheType, NativeLayerCache, NativeOps
 from tests.native import reference
@@ -64,14 +64,16 @@ def attend(
         logit_rows=np.zeros(0, np.int32),
     )
     q, k, v = (np.concatenate([getattr(sequence, name) for sequence, _, _ in chunks]) for name in "qkv")
-    out = ops.attention(q, k, v, batch, cache, scale=SCALE, window=case.window)
+    out = ops.attention(q, k, v, batch, cache, rules=AttentionRules(SCALE, window=case.window))
     return np.split(out, batch.offsets[1:-1])
 
 
 def whole(ops: NativeOps, case: Case, sequence: Sequence) -> reference.Float32Array:
     """The sequence alone, at once, without a cache."""
     batch = Batch.whole([[0] * len(sequence.q)])
-    return ops.attention(sequence.q, sequence.k, sequence.v, batch, None, scale=SCALE, window=case.window)
+    return ops.attention(
+        sequence.q, sequence.k, sequence.v, batch, None, rules=AttentionRules(SCALE, window=case.window)
+    )
 
 
 def dirty_cache(ops: NativeOps, case: Case, block_size: int) -> NativeLayerCache:
@@ -204,4 +206,4 @@ def test_bad_options_are_refused() -> None:
     sequence = random_sequence(71, 3, case)
     late = replace(Batch.whole([[0] * 3]), positions=np.arange(1, 4, dtype=np.int32))
     with pytest.raises(ValueError, match="without a cache a sequence begins at position 0, but one begins at 1"):
-        ops.attention(sequence.q, sequence.k, sequence.v, late, None, scale=SCALE)
+        ops.attention(sequence.q, sequence.k, sequence.v, late, None, rules=AttentionRules(SCALE))

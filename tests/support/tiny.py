@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import LlamaConfig, MistralConfig, PretrainedConfig, PreTrainedModel, Qwen2Config
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from freehold.checkpoints import open_checkpoint
 from freehold.checkpoints.base import MemoryCheckpoint
-from freehold.tensors import Tensor
+from tests.support.configurations import CONFIGURATIONS
+from tests.support.configurations.shapes import SHAPE
 
-# Odd on purpose: no size is a multiple of a vector's width or of a quantised group.
-SHAPE: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 60,
-    "intermediate_size": 106,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-5,
-}
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 32,
-}
-YARN_ROPE = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 64}
-
-CONFIGURATIONS: dict[str, PretrainedConfig] = {
-    "llama": LlamaConfig(**SHAPE, architectures=["LlamaForCausalLM"]),
-    "llama-3.1-rope": LlamaConfig(**SHAPE, rope_parameters=LLAMA3_ROPE, architectures=["LlamaForCausalLM"]),
-    "llama-linear-rope": LlamaConfig(
-        **SHAPE,
-        rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
-        architectures=["LlamaForCausalLM"],
-    ),
-    "llama-biases": LlamaConfig(
-        **SHAPE, attention_bias=True, mlp_bias=True, tie_word_embeddings=True, architectures=["LlamaForCausalLM"]
-    ),
-    "llama-head-dim": LlamaConfig(**SHAPE, head_dim=22, architectures=["LlamaForCausalLM"]),
-    "mistral": MistralConfig(**SHAPE, sliding_window=None, architectures=["MistralForCausalLM"]),
-    "mistral-window": MistralConfig(**SHAPE, sliding_window=9, head_dim=14, architectures=["MistralForCausalLM"]),
-    "qwen2": Qwen2Config(**SHAPE, tie_word_embeddings=True, architectures=["Qwen2ForCausalLM"]),
-    "qwen2-window": Qwen2Config(
-        **SHAPE, use_sliding_window=True, sliding_window=7, max_window_layers=1, architectures=["Qwen2ForCausalLM"]
-    ),
-    "qwen2-yarn": Qwen2Config(**SHAPE, rope_parameters=YARN_ROPE, architectures=["Qwen2ForCausalLM"]),
-}
+__all__ = ["CONFIGURATIONS", "SHAPE", "checkpoint_of", "reference", "reference_logits", "relative_error"]
 
 
 def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
@@ -70,16 +35,12 @@ def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel
 
 
 def checkpoint_of(model: PreTrainedModel) -> MemoryCheckpoint:
-    """The model's weights and configuration, as a folder would hold them."""
-    tied = model.config.tie_word_embeddings
-    return MemoryCheckpoint(
-        model.config.to_dict(),
-        {
-            name: Tensor.from_array(name, value.detach().numpy())
-            for name, value in model.state_dict().items()
-            if not (tied and name == "lm_head.weight")
-        },
-    )
+    """The model as transformers writes it to a folder: with the names of released checkpoints."""
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        opened = open_checkpoint(Path(folder))
+        contents = {name: replace(opened.read(name), data=opened.read(name).data.copy()) for name in opened.tensors}
+        return MemoryCheckpoint(opened.config, contents)
 
 
 def reference_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 from freehold.checkpoints import Checkpoint, Naming, open_checkpoint
 from freehold.errors import InvalidRequest
 from freehold.models import Decoder, family_of
-from freehold.models.loading import parameter_shapes, parameter_source
+from freehold.models.loading import locate, parameter_shapes
+from freehold.models.network import Network
+from freehold.models.weights import Location
 from freehold.ops import create_ops
 from freehold.ops.native.sizes import held_bytes
 from freehold.store import list_models, resolve
@@ -64,7 +67,7 @@ def describe(name: str, dtype: WeightType | None, context: int | None) -> Descri
     checkpoint = open_checkpoint(path)
     family, config = family_of(checkpoint)
     model = family(config, create_ops("native", exact=_is_exact(checkpoint, dtype)))
-    parameter_source(model, checkpoint)  # a tensor too many, too few or misshapen is named here
+    locations = locate(model, checkpoint)  # a tensor too many, too few or misshapen is named here
     if context is not None and context > config.context_length:
         raise InvalidRequest(f"context is {context}; the model's is {config.context_length}", parameter="context")
     context = config.context_length if context is None else context
@@ -80,35 +83,34 @@ def describe(name: str, dtype: WeightType | None, context: int | None) -> Descri
         kv_heads=config.kv_heads,
         vocabulary=config.vocabulary,
         context_length=config.context_length,
-        storage=_storage(model, checkpoint),
+        storage=_storage(locations, checkpoint),
         licence=_licence(checkpoint) if stored is None else stored.licence,
         disk_bytes=_disk_bytes(checkpoint) if stored is None else stored.size,
         context=context,
-        weight_bytes=_weight_bytes(model, checkpoint, dtype),
-        cache_bytes=context * model.cache_bytes_per_token(),
+        weight_bytes=_weight_bytes(model, locations, checkpoint, dtype),
+        cache_bytes=context * model.cache_bytes_per_token() if isinstance(model, Decoder) else 0,
     )
 
 
-def _weight_bytes(model: Decoder, checkpoint: Checkpoint, dtype: WeightType | None) -> int:
+def _weight_bytes(
+    model: Network, locations: Mapping[str, Location], checkpoint: Checkpoint, dtype: WeightType | None
+) -> int:
     total = 0
     for path, leaf in model.leaves():
         kind = leaf.held_as(dtype)
         for parameter in leaf.parameters():
-            total += held_bytes(checkpoint.tensors[_stored_name(model, checkpoint, f"{path}.{parameter}")], kind)
+            name = f"{path}.{parameter}"
+            total += held_bytes(locations[name].info(checkpoint, name), kind)
     return total
 
 
-def _storage(model: Decoder, checkpoint: Checkpoint) -> dict[str, float]:
+def _storage(locations: Mapping[str, Location], checkpoint: Checkpoint) -> dict[str, float]:
     elements: dict[TensorType, int] = {}
-    for parameter in parameter_shapes(model):
-        info = checkpoint.tensors[_stored_name(model, checkpoint, parameter)]
+    for parameter, location in locations.items():
+        info = location.info(checkpoint, parameter)
         elements[info.type] = elements.get(info.type, 0) + info.elements
     total = sum(elements.values())
     return {kind.value: elements[kind] / total for kind in sorted(elements, key=lambda kind: -elements[kind])}
-
-
-def _stored_name(model: Decoder, checkpoint: Checkpoint, parameter: str) -> str:
-    return model.weights.foreign(parameter, checkpoint.naming)
 
 
 def _is_exact(checkpoint: Checkpoint, dtype: WeightType | None) -> bool:

@@ -42,12 +42,14 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
         "head_dim": config.head_dim,
         "max_position_embeddings": config.context_length,
         "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope.theta,
-        "rope_scaling": _scaling_words(config.rope),
-        "hidden_act": next(theirs for theirs, ours in ACTIVATIONS.items() if ours == config.activation),
+        "hidden_act": next((theirs for theirs, ours in ACTIVATIONS.items() if ours == config.activation), None),
         "tie_word_embeddings": config.tied_embeddings,
     }
-    return values | family.to_hugging_face(config)
+    if config.rope is not None:
+        values |= {"rope_theta": config.rope.theta, "rope_scaling": _scaling_words(config.rope)}
+        if config.rope.dimensions != config.head_dim:
+            values["partial_rotary_factor"] = config.rope.dimensions / config.head_dim
+    return values | dict(family.to_hugging_face(config))
 
 
 def _scaling_words(rope: RopeConfig) -> dict[str, Any] | None:
@@ -73,6 +75,7 @@ def _scaling_words(rope: RopeConfig) -> dict[str, Any] | None:
                 "beta_fast": scaling.beta_fast,
                 "beta_slow": scaling.beta_slow,
                 "attention_factor": scaling.attention_factor,
+                "truncate": scaling.truncate,
             }
 
 
@@ -104,27 +107,11 @@ def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: GGUF has no words for it.
     """
-    architecture = family_named(config.architecture).gguf_architecture
-    windows = set(config.windows)
-    if len(windows) > 1:
-        raise ConfigError(
-            f"GGUF's `{architecture}` cannot say that only some layers have a window ({config.windows})",
-            hint="export to safetensors",
-        )
-    window = windows.pop()
-    scaling: dict[str, Any] = {}
-    match config.rope.scaling:
-        case LinearScaling(factor):
-            scaling = {"rope.scaling.type": "linear", "rope.scaling.factor": factor}
-        case YarnScaling() as yarn:
-            scaling = {
-                "rope.scaling.type": "yarn",
-                "rope.scaling.factor": yarn.factor,
-                "rope.scaling.original_context_length": yarn.original_context,
-            }
-            if (yarn.beta_fast, yarn.beta_slow, yarn.attention_factor) != (32.0, 1.0, None):
-                raise ConfigError("GGUF files for YaRN with other than the published ramp are not written yet")
-    values = {
+    family = family_named(config.architecture)
+    architecture = family.gguf_architecture
+    if architecture is None:
+        raise ConfigError(f"GGUF has no words for {config.architecture}", hint="export to safetensors")
+    values: dict[str, Any] = {
         "context_length": config.context_length,
         "embedding_length": config.hidden,
         "block_count": config.layers,
@@ -134,12 +121,37 @@ def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
         "attention.key_length": config.head_dim,
         "attention.value_length": config.head_dim,
         "attention.layer_norm_rms_epsilon": config.norm_epsilon,
-        "rope.dimension_count": config.rope.dimensions,
-        "rope.freq_base": config.rope.theta,
         "vocab_size": config.vocabulary,
     }
-    if window is not None:
-        values["attention.sliding_window"] = window
+    values |= _rope_words(config.rope)
+    extra = dict(family.to_gguf(config))
+    windows = set(config.windows)
+    if "attention.sliding_window" not in extra and windows != {None}:
+        if len(windows) > 1:
+            raise ConfigError(
+                f"GGUF's `{architecture}` cannot say that only some layers have a window ({config.windows})",
+                hint="export to safetensors",
+            )
+        values["attention.sliding_window"] = windows.pop()
+    said = {key: value for key, value in (values | extra).items() if value is not None}
     return {"general.architecture": architecture, "general.name": name} | {
-        f"{architecture}.{key}": value for key, value in (values | scaling).items()
+        f"{architecture}.{key}": value for key, value in said.items()
     }
+
+
+def _rope_words(rope: RopeConfig | None) -> dict[str, Any]:
+    if rope is None:
+        return {}
+    words: dict[str, Any] = {"rope.dimension_count": rope.dimensions, "rope.freq_base": rope.theta}
+    match rope.scaling:
+        case LinearScaling(factor):
+            words |= {"rope.scaling.type": "linear", "rope.scaling.factor": factor}
+        case YarnScaling() as yarn:
+            words |= {
+                "rope.scaling.type": "yarn",
+                "rope.scaling.factor": yarn.factor,
+                "rope.scaling.original_context_length": yarn.original_context,
+            }
+            if (yarn.beta_fast, yarn.beta_slow, yarn.attention_factor) != (32.0, 1.0, None):
+                raise ConfigError("GGUF files for YaRN with other than the published ramp are not written yet")
+    return words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ import numpy.typing as npt
 from freehold.checkpoints.base import Checkpoint, LazyTensor, Naming
 from freehold.errors import ConfigError
 from freehold.models.config import FrequencyFactors, Llama3Scaling, ModelConfig
-from freehold.models.decoder import Decoder
 from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
-from freehold.models.loading import outline, parameter_source
-from freehold.models.weights import pairs_from_halves
+from freehold.models.loading import locate, outline, parameter_shapes
+from freehold.models.network import Network
+from freehold.models.weights import StoredTensor
 from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType, keeps_codes
 from freehold.tensors.quantise import encode
 
@@ -74,13 +74,20 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     if naming is Naming.HUGGING_FACE and dtype in (WeightType.Q8, WeightType.Q4):
         raise ConfigError(f"safetensors folders hold floats, not {dtype}", hint="export to gguf, or with --dtype f16")
     model = outline(checkpoint)
-    source = parameter_source(model, checkpoint)
+    locations = locate(model, checkpoint)
+    asked = dict(_asked_types(model, dtype))
+
+    def source(parameter: str) -> Tensor:
+        return locations[parameter].read(checkpoint, parameter)
+
     tensors = []
-    for parameter, asked in _asked_types(model, dtype):
-        stored = checkpoint.tensors[model.weights.foreign(parameter, checkpoint.naming)]
-        kind = _target_type(stored, naming, asked)
-        info = TensorInfo(model.weights.foreign(parameter, naming), stored.shape, kind)
-        tensors.append(LazyTensor(info, _loader(model, source, parameter, info, naming)))
+    for tensor in model.weights.tensors(naming, model.config, parameter_shapes(model)):
+        kinds = set()
+        for member in (member for members in tensor.members for member in members):
+            stored = locations[member.parameter].info(checkpoint, member.parameter)
+            kinds.add(_target_type(replace(stored, shape=tensor.shape), naming, asked[member.parameter]))
+        kind = kinds.pop() if len(kinds) == 1 else TensorType.F32
+        tensors.append(LazyTensor(TensorInfo(tensor.name, tensor.shape, kind), _loader(tensor, source, kind)))
     quantised = dtype in (WeightType.Q8, WeightType.Q4)
     widened = [tensor.info.name for tensor in tensors if quantised and tensor.info.type is TensorType.F16]
     if naming is Naming.HUGGING_FACE:
@@ -92,7 +99,7 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     return Exported(metadata, [*tensors, *_factors_tensor(model.config)], widened)
 
 
-def _asked_types(model: Decoder, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
+def _asked_types(model: Network, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
     """Every parameter with the type that its leaf makes of `dtype`."""
     for path, leaf in model.leaves():
         for name in leaf.parameters():
@@ -113,26 +120,24 @@ def _target_type(stored: TensorInfo, naming: Naming, dtype: WeightType | None) -
         return wanted
     if keeps_codes(stored.type, dtype):
         return stored.type
-    return wanted if stored.shape[1] % BLOCK_COLUMNS == 0 else TensorType.F16
+    return wanted if stored.shape[-1] % BLOCK_COLUMNS == 0 else TensorType.F16
 
 
 def _loader(
-    model: Decoder, source: Callable[[str], Tensor], parameter: str, info: TensorInfo, naming: Naming
+    tensor: StoredTensor, source: Callable[[str], Tensor], kind: TensorType
 ) -> Callable[[], npt.NDArray[np.uint8]]:
     """Makes the bytes of one tensor when they are written."""
 
     def load() -> npt.NDArray[np.uint8]:
-        tensor = source(parameter)
-        if naming is Naming.GGUF and model.weights.is_interleaved(parameter):
-            tensor = tensor.take_rows(pairs_from_halves(tensor.info.shape[0], model.config.head_dim))
-        return tensor.data if tensor.info.type is info.type else encode(tensor.float32(), info.type)
+        whole = tensor.assemble(source)
+        return whole.data if whole.info.type is kind else encode(whole.float32(), kind)
 
     return load
 
 
 def _factors_tensor(config: ModelConfig) -> Iterator[LazyTensor]:
     """GGUF keeps Llama 3's RoPE scaling as one factor for each frequency."""
-    if isinstance(config.rope.scaling, Llama3Scaling | FrequencyFactors):
+    if config.rope is not None and isinstance(config.rope.scaling, Llama3Scaling | FrequencyFactors):
         yield LazyTensor.of(Tensor.from_array("rope_freqs.weight", frequency_factors(config.rope)))
 
 

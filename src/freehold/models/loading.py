@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from freehold.checkpoints.base import Checkpoint, Naming
+from freehold.checkpoints.base import Checkpoint
+from freehold.errors import ConfigError
 from freehold.models.blocks import Source
 from freehold.models.decoder import Decoder
+from freehold.models.network import Network
 from freehold.models.registry import family_of
-from freehold.models.weights import halves_from_pairs, match_tensors
+from freehold.models.weights import Location, match_tensors
 from freehold.ops.base import Ops
 from freehold.tensors import Tensor, WeightType
 
@@ -20,7 +22,7 @@ Progress = Callable[[int, int], None]
 def load_model(
     checkpoint: Checkpoint, ops: Ops, dtype: WeightType | None = None, progress: Progress | None = None
 ) -> Decoder:
-    """Build the model that a checkpoint describes and fill it.
+    """Build the language model that a checkpoint describes and fill it.
 
     Everything is checked by name and shape before the first tensor is read.
 
@@ -30,6 +32,16 @@ def load_model(
     Raises:
         ConfigError, WeightMapError, CheckpointError: the checkpoint is not one we can run; each names what is wrong.
     """
+    model = load_network(checkpoint, ops, dtype, progress)
+    if not isinstance(model, Decoder):
+        raise ConfigError(f"{checkpoint.path.name}: {model.config.architecture} does not write text")
+    return model
+
+
+def load_network(
+    checkpoint: Checkpoint, ops: Ops, dtype: WeightType | None = None, progress: Progress | None = None
+) -> Network:
+    """As `load_model`, for a model of any kind."""
     family, config = family_of(checkpoint)
     model = family(config, ops)
     source = parameter_source(model, checkpoint)
@@ -41,26 +53,28 @@ def load_model(
     return model
 
 
-def outline(checkpoint: Checkpoint) -> Decoder:
+def outline(checkpoint: Checkpoint) -> Network:
     """The model that a checkpoint describes, for its names and shapes only: without weights, and without operations."""
     family, config = family_of(checkpoint)
     return family(config, cast(Ops, None))
 
 
-def parameter_source(model: Decoder, checkpoint: Checkpoint) -> Source:
+def locate(model: Network, checkpoint: Checkpoint) -> dict[str, Location]:
+    """Where each of a model's parameters lies, after checking that the checkpoint fits the model."""
+    return match_tensors(model.weights, model.config, parameter_shapes(model), checkpoint)
+
+
+def parameter_source(model: Network, checkpoint: Checkpoint) -> Source:
     """Reads parameters by our names, rows in our order, from a checkpoint that was checked to fit the model."""
-    names = match_tensors(model.weights, parameter_shapes(model), checkpoint, tied=model.config.tied_embeddings)
+    locations = locate(model, checkpoint)
 
     def read(parameter: str) -> Tensor:
-        tensor = checkpoint.read(names[parameter])
-        if checkpoint.naming is Naming.GGUF and model.weights.is_interleaved(parameter):
-            return tensor.take_rows(halves_from_pairs(tensor.info.shape[0], model.config.head_dim))
-        return tensor
+        return locations[parameter].read(checkpoint, parameter)
 
     return read
 
 
-def parameter_shapes(model: Decoder) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(model: Network) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter of the model, by our names."""
     return {f"{path}.{name}": shape for path, leaf in model.leaves() for name, shape in leaf.parameters().items()}
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.errors import UnsupportedArchitecture
 from freehold.models.config import ModelConfig
-from freehold.models.decoder import Decoder
 from freehold.models.fields import Fields
+from freehold.models.network import Network
 
 # Hugging Face's `architectures` entry -> module and class.
 FAMILIES: Mapping[str, tuple[str, str]] = {
@@ -23,7 +23,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 GGUF_ARCHITECTURES: Mapping[str, str] = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 
-def family_of(checkpoint: Checkpoint) -> tuple[type[Decoder], ModelConfig]:
+def family_of(checkpoint: Checkpoint) -> tuple[type[Network], ModelConfig]:
     """The family of a checkpoint, and its configuration in our terms.
 
     Raises:
@@ -38,14 +38,26 @@ def family_of(checkpoint: Checkpoint) -> tuple[type[Decoder], ModelConfig]:
     architectures = checkpoint.config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else architectures
     family = family_named(_known(str(first), {name: name for name in FAMILIES}, source))
-    return family, family.from_hugging_face(Fields(checkpoint.config, f"{source}/config.json"))
+    fields = Fields(checkpoint.config, f"{source}/config.json")
+    _refuse_foreign_code(fields, family)
+    return family, family.from_hugging_face(fields)
 
 
-def family_named(architecture: str) -> type[Decoder]:
+def family_named(architecture: str) -> type[Network]:
     """The class registered under Hugging Face's name for an architecture."""
     module, name = FAMILIES[architecture]
-    family: type[Decoder] = getattr(importlib.import_module(f"freehold.models.families.{module}"), name)
+    family: type[Network] = getattr(importlib.import_module(f"freehold.models.families.{module}"), name)
     return family
+
+
+def _refuse_foreign_code(fields: Fields, family: type[Network]) -> None:
+    """Refuse folders whose meaning lies in code that is not the one the family stands in for."""
+    code = fields.mapping("auto_map")
+    named = set() if code is None else {str(value) for value in code.values.values()}
+    if not named <= family.released_code:
+        raise fields.refuse("auto_map", "none, since code from a model folder is never run")
+    if fields.has("quantization_config"):
+        raise fields.refuse("quantization_config", "none; use the float weights or a GGUF file")
 
 
 def _known(name: str, table: Mapping[str, str], source: str) -> str:

@@ -54,8 +54,10 @@ def _yarn(frequencies: Float32Array, rope: RopeConfig, scaling: YarnScaling) -> 
             / (2 * math.log(rope.theta))
         )
 
-    low = max(math.floor(dimension_with(scaling.beta_fast)), 0)
-    high = min(math.ceil(dimension_with(scaling.beta_slow)), rope.dimensions - 1)
+    low, high = dimension_with(scaling.beta_fast), dimension_with(scaling.beta_slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, rope.dimensions - 1)
     span = max(high - low, 0.001)  # a ramp of no width would divide by zero
     ramp = np.clip((np.arange(rope.dimensions // 2, dtype=np.float32) - low) / np.float32(span), 0, 1)
     interpolated: Float32Array = frequencies / np.float32(scaling.factor) * ramp + frequencies * (1 - ramp)

@@ -12,6 +12,7 @@ from freehold.checkpoints.base import MemoryCheckpoint, Naming
 from freehold.models.blocks import Linear
 from freehold.models.decoder import Decoder
 from freehold.models.loading import outline, parameter_shapes
+from freehold.models.network import Network
 from freehold.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def initial_checkpoint(config: Mapping[str, Any], seed: int) -> MemoryCheckpoint
     generator = np.random.default_rng(seed)
     contents = {}
     for parameter, shape in parameter_shapes(model).items():
-        name = model.weights.foreign(parameter, Naming.HUGGING_FACE)
         if parameter.endswith(".bias"):
             values = np.zeros(shape, np.float32)
         elif len(shape) == 1:
@@ -42,8 +42,14 @@ def initial_checkpoint(config: Mapping[str, Any], seed: int) -> MemoryCheckpoint
             writes_residual = parameter.endswith((".output.weight", ".down.weight"))
             deviation = INITIAL_DEVIATION / (np.sqrt(2 * model.config.layers) if writes_residual else 1.0)
             values = (generator.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
-        contents[name] = Tensor.from_array(name, values)
-    return replace(empty, contents=contents)
+        contents[parameter] = Tensor.from_array(parameter, values)
+    return replace(empty, contents=_under_their_names(model, contents))
+
+
+def _under_their_names(model: Network, contents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Hugging Face's tensors made of ours."""
+    tensors = model.weights.tensors(Naming.HUGGING_FACE, model.config, parameter_shapes(model))
+    return {tensor.name: tensor.assemble(contents.__getitem__) for tensor in tensors}
 
 
 def trainable(model: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
@@ -72,6 +78,5 @@ def snapshot(model: Decoder, config: Mapping[str, Any]) -> MemoryCheckpoint:
             kind = name.rpartition(".")[2]
             rows = values[f"{path}.{kind}"][offset[kind] : offset[kind] + shape[0]]
             offset[kind] += shape[0]
-            foreign = model.weights.foreign(f"{path}.{name}", Naming.HUGGING_FACE)
-            contents[foreign] = Tensor.from_array(foreign, rows)
-    return MemoryCheckpoint(config, contents)
+            contents[f"{path}.{name}"] = Tensor.from_array(f"{path}.{name}", rows)
+    return MemoryCheckpoint(config, _under_their_names(model, contents))

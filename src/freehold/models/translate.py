@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from freehold.checkpoints.base import Checkpoint
 from freehold.errors import ConfigError
@@ -18,41 +18,52 @@ from freehold.models.config import (
 )
 from freehold.models.fields import Fields
 
+Config = TypeVar("Config", bound=ModelConfig)
+
 MOST_LAYERS = 4096
 ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
-def decoder_from_hugging_face(fields: Fields, architecture: str, **differences: Any) -> ModelConfig:
+def decoder_from_hugging_face(fields: Fields, config: type[Config], architecture: str, **differences: Any) -> Config:
     """Llama-shaped configuration from config.json.
 
     Args:
-        differences: attributes of ModelConfig that the family knows better.
+        config: ModelConfig, or the family's own kind of it.
+        architecture: the registry's name.
+        differences: attributes of it that the family knows better; their keys in config.json are not looked at.
 
     Raises:
         ConfigError: a value is absent, malformed, or one we cannot honour.
     """
-    refuse_foreign_code(fields)
     hidden = fields.integer("hidden_size")
     heads = fields.integer("num_attention_heads")
     layers = layer_count(fields)
-    head_dim = fields.integer("head_dim", hidden // heads)
-    values: dict[str, Any] = {
-        "architecture": architecture,
-        "vocabulary": fields.integer("vocab_size"),
-        "hidden": hidden,
-        "intermediate": fields.integer("intermediate_size"),
-        "layers": layers,
-        "heads": heads,
-        "kv_heads": fields.integer("num_key_value_heads", heads),
-        "head_dim": head_dim,
-        "context_length": fields.integer("max_position_embeddings"),
-        "norm_epsilon": fields.number("rms_norm_eps", 1e-6),
-        "rope": rope_from_hugging_face(fields, head_dim),
-        "activation": fields.choice("hidden_act", ACTIVATIONS, "silu"),
-        "windows": (None,) * layers,
-        "tied_embeddings": fields.boolean("tie_word_embeddings", False),
+    head_dim = differences.get("head_dim") or fields.integer("head_dim", hidden // heads)
+    shared: dict[str, Callable[[], Any]] = {
+        "architecture": lambda: architecture,
+        "vocabulary": lambda: fields.integer("vocab_size"),
+        "hidden": lambda: hidden,
+        "intermediate": lambda: fields.integer("intermediate_size"),
+        "layers": lambda: layers,
+        "heads": lambda: heads,
+        "kv_heads": lambda: fields.integer("num_key_value_heads", heads),
+        "head_dim": lambda: head_dim,
+        "context_length": lambda: fields.integer("max_position_embeddings"),
+        "norm_epsilon": lambda: fields.number("rms_norm_eps", 1e-6),
+        "rope": lambda: rope_from_hugging_face(fields, head_dim),
+        "activation": lambda: fields.choice("hidden_act", ACTIVATIONS, "silu"),
+        "windows": lambda: (None,) * layers,
+        "tied_embeddings": lambda: fields.boolean("tie_word_embeddings", False),
     }
-    return checked(ModelConfig(**(values | differences)), fields)
+    return built(config, shared, differences, fields)
+
+
+def built(
+    config: type[Config], shared: Mapping[str, Callable[[], Any]], differences: Mapping[str, Any], fields: Fields
+) -> Config:
+    """The configuration from what families share, as far as the family does not know better, checked."""
+    values = {name: read() for name, read in shared.items() if name not in differences}
+    return checked(config(**values, **differences), fields)
 
 
 def layer_count(fields: Fields) -> int:
@@ -60,20 +71,23 @@ def layer_count(fields: Fields) -> int:
     return fields.integer("num_hidden_layers", most=MOST_LAYERS)
 
 
-def refuse_foreign_code(fields: Fields) -> None:
-    """Refuse folders whose meaning lies in code of their own, or whose weights are in a form we do not read."""
-    if fields.has("auto_map"):
-        raise fields.refuse("auto_map", "none, since code from a model folder is never run")
-    if fields.has("quantization_config"):
-        raise fields.refuse("quantization_config", "none; use the float weights or a GGUF file")
+def rope_from_hugging_face(fields: Fields, head_dim: int, *, theta: float = 10000.0, share: float = 1.0) -> RopeConfig:
+    """Rotary embedding, from `rope_parameters` (newer files) or `rope_theta` and `rope_scaling`.
 
-
-def rope_from_hugging_face(fields: Fields, head_dim: int) -> RopeConfig:
-    """Rotary embedding, from `rope_parameters` (newer files) or `rope_theta` and `rope_scaling`."""
+    Args:
+        theta: where the file says nothing.
+        share: of the head's features are rotated, where the file says nothing (`partial_rotary_factor`).
+    """
     parameters = fields.mapping("rope_parameters")
     scaling = parameters if parameters is not None else fields.mapping("rope_scaling")
-    theta = (parameters if parameters is not None else fields).number("rope_theta", 10000.0)
-    return RopeConfig(theta, head_dim, None if scaling is None else _scaling(scaling, fields))
+    place = parameters if parameters is not None and parameters.has("rope_theta") else fields
+    share = fields.number("partial_rotary_factor", share)
+    if parameters is not None:
+        share = parameters.number("partial_rotary_factor", share)
+    dimensions = int(head_dim * share)
+    return RopeConfig(
+        place.number("rope_theta", theta), dimensions, None if scaling is None else _scaling(scaling, fields)
+    )
 
 
 def _scaling(scaling: Fields, model: Fields) -> RopeScaling | None:
@@ -101,42 +115,56 @@ def _scaling(scaling: Fields, model: Fields) -> RopeScaling | None:
                 beta_fast=scaling.number("beta_fast", 32.0),
                 beta_slow=scaling.number("beta_slow", 1.0),
                 attention_factor=scaling.number("attention_factor") if scaling.has("attention_factor") else None,
+                truncate=scaling.boolean("truncate", True),
             )
     return None
 
 
-def decoder_from_gguf(fields: Fields, checkpoint: Checkpoint, architecture: str, **differences: Any) -> ModelConfig:
-    """Llama-shaped configuration from GGUF metadata, whose keys carry the architecture as prefix."""
+def decoder_from_gguf(
+    fields: Fields, checkpoint: Checkpoint, config: type[Config], architecture: str, **differences: Any
+) -> Config:
+    """Llama-shaped configuration from GGUF metadata, whose keys carry the architecture as prefix.
+
+    Args:
+        config, architecture, differences: as for `decoder_from_hugging_face`.
+    """
     embedding = checkpoint.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ConfigError(f"{fields.source}: tensor `token_embd.weight` is absent or not two-dimensional")
+    vocabulary = embedding.shape[0]
     hidden = fields.integer("embedding_length")
     heads = fields.integer("attention.head_count")
-    layers = fields.integer("block_count", most=MOST_LAYERS)
-    head_dim = fields.integer("attention.key_length", hidden // heads)
-    if fields.integer("attention.value_length", head_dim) != head_dim:
+    layers = gguf_layer_count(fields)
+    head_dim = differences.get("head_dim") or fields.integer("attention.key_length", hidden // heads)
+    if "head_dim" not in differences and fields.integer("attention.value_length", head_dim) != head_dim:
         raise fields.refuse("attention.value_length", f"the key length, {head_dim}")
     window = fields.integer("attention.sliding_window") if fields.has("attention.sliding_window") else None
-    values: dict[str, Any] = {
-        "architecture": architecture,
-        "vocabulary": embedding.shape[0],
-        "hidden": hidden,
-        "intermediate": fields.integer("feed_forward_length"),
-        "layers": layers,
-        "heads": heads,
-        "kv_heads": fields.integer("attention.head_count_kv", heads),
-        "head_dim": head_dim,
-        "context_length": fields.integer("context_length"),
-        "norm_epsilon": fields.number("attention.layer_norm_rms_epsilon"),
-        "rope": _rope_from_gguf(fields, checkpoint, head_dim),
-        "activation": "silu",
-        "windows": (window,) * layers,
-        "tied_embeddings": "output.weight" not in checkpoint.tensors,
+    shared: dict[str, Callable[[], Any]] = {
+        "architecture": lambda: architecture,
+        "vocabulary": lambda: vocabulary,
+        "hidden": lambda: hidden,
+        "intermediate": lambda: fields.integer("feed_forward_length"),
+        "layers": lambda: layers,
+        "heads": lambda: heads,
+        "kv_heads": lambda: fields.integer("attention.head_count_kv", heads),
+        "head_dim": lambda: head_dim,
+        "context_length": lambda: fields.integer("context_length"),
+        "norm_epsilon": lambda: fields.number("attention.layer_norm_rms_epsilon"),
+        "rope": lambda: rope_from_gguf(fields, checkpoint, head_dim),
+        "activation": lambda: "silu",
+        "windows": lambda: (window,) * layers,
+        "tied_embeddings": lambda: "output.weight" not in checkpoint.tensors,
     }
-    return checked(ModelConfig(**(values | differences)), fields)
+    return built(config, shared, differences, fields)
 
 
-def _rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int) -> RopeConfig:
+def gguf_layer_count(fields: Fields) -> int:
+    """Layers by GGUF metadata, bounded before anything is built for each of them."""
+    return fields.integer("block_count", most=MOST_LAYERS)
+
+
+def rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int) -> RopeConfig:
+    """Rotary embedding from GGUF metadata, and from the table of factors that some files carry."""
     dimensions = fields.integer("rope.dimension_count", head_dim)
     kind = fields.choice("rope.scaling.type", {kind: kind for kind in ("none", "linear", "yarn")}, "none")
     scaling: RopeScaling | None = None
@@ -163,14 +191,15 @@ def _rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int) -> Ro
     return RopeConfig(fields.number("rope.freq_base", 10000.0), dimensions, scaling)
 
 
-def checked(config: ModelConfig, fields: Fields) -> ModelConfig:
+def checked(config: Config, fields: Fields) -> Config:
     """The configuration, once its numbers are known to fit each other."""
+    rotated = 0 if config.rope is None else config.rope.dimensions
     relations: Mapping[str, bool] = {
         f"heads ({config.heads}) must be a multiple of KV heads ({config.kv_heads})": (
             config.heads % config.kv_heads == 0
         ),
-        f"rotated dimensions ({config.rope.dimensions}) must be even and at most head_dim ({config.head_dim})": (
-            config.rope.dimensions % 2 == 0 and config.rope.dimensions <= config.head_dim
+        f"rotated dimensions ({rotated}) must be even and at most head_dim ({config.head_dim})": (
+            rotated % 2 == 0 and rotated <= config.head_dim
         ),
         f"vocabulary ({config.vocabulary}) x hidden ({config.hidden}) must fit an address space": (
             config.vocabulary * config.hidden < 2**40

@@ -19,6 +19,7 @@ from freehold.tensors import Tensor, WeightType
 # What these are is the backend's business: numpy.ndarray and packed weights, or torch.Tensor and parameters.
 Array: TypeAlias = Any
 LinearWeight: TypeAlias = Any
+ExpertsWeight: TypeAlias = Any
 LayerCache: TypeAlias = Any
 Rotation: TypeAlias = Any
 
@@ -29,6 +30,105 @@ class AttentionCache:
 
     kv_heads: int
     head_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatentCache:
+    """What one layer of latent attention keeps per position: one vector that all heads share.
+
+    Attributes:
+        latent: features that are key and value at once.
+        rotated: features after them that are key only.
+    """
+
+    latent: int
+    rotated: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaCache:
+    """What one layer of linear attention keeps per sequence, however long it is; also the shape of the layer.
+
+    Attributes:
+        key_heads, value_heads: value heads share key heads in groups.
+        key_dim, value_dim: features of a head. The state of a value head is a matrix [key_dim, value_dim].
+        width: taps of the causal convolution, so that width - 1 earlier inputs are kept.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    width: int
+
+    @property
+    def channels(self) -> int:
+        """Features that pass through the convolution: queries, keys and values."""
+        return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeltaWeights:
+    """The small weights of a layer of linear attention.
+
+    Attributes:
+        convolution: [channels, width], the last tap is that of the row itself.
+        rates: [value_heads], negative.
+        offsets: [value_heads].
+    """
+
+    convolution: Array
+    rates: Array
+    offsets: Array
+
+
+CacheKind: TypeAlias = AttentionCache | LatentCache | DeltaCache
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRules:
+    """Who sees whom, and how scores are formed.
+
+    Attributes:
+        scale: multiplies the scores.
+        window: a row sees itself and the window - 1 positions before it; None for all.
+        chunk: a row at position p sees from p // chunk * chunk on; None for all.
+        softcap: scores become softcap * tanh(score / softcap), after the scale and before anything is added.
+        causal: whether a row sees only positions up to its own; else all of its sequence, without a cache.
+    """
+
+    scale: float
+    window: int | None = None
+    chunk: int | None = None
+    softcap: float | None = None
+    causal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How a mixture of experts chooses.
+
+    Scores are softmax or sigmoid of the router's logits. Experts are chosen by score plus selection bias (where there
+    is one), the earlier of two equal ones first. With groups, only the experts of the `groups_kept` best groups can be
+    chosen; a group counts as much as its two best experts together (DeepSeek-V3, 2024, section 2.1.2). The weights are
+    the scores without the bias.
+
+    Attributes:
+        top_k: experts per token.
+        scoring: "softmax" over all experts, or "sigmoid" of each.
+        normalise: divide the chosen weights by their sum (a softmax over the chosen, where the scoring is softmax).
+        scale: multiplies the weights at last.
+        groups, groups_kept: consecutive groups of equal size; 1 and 1 for none.
+        weigh_inputs: multiply an expert's input by its weight instead of its output.
+    """
+
+    top_k: int
+    scoring: str = "softmax"
+    normalise: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    groups_kept: int = 1
+    weigh_inputs: bool = False
 
 
 class Ops(Protocol):
@@ -54,8 +154,17 @@ class Ops(Protocol):
         """
         ...
 
+    def pack_experts(
+        self,
+        parts: Sequence[Sequence[Tensor]],
+        bias: Sequence[Sequence[Tensor | None]] | None,
+        dtype: WeightType | None,
+    ) -> ExpertsWeight:
+        """Prepare one weight per expert (or per head), each as `pack_linear` does; all have the same shape."""
+        ...
+
     def vector(self, tensor: Tensor) -> Array:
-        """A one-dimensional weight, such as a norm's, as the backend holds it."""
+        """A small weight that is not multiplied as a matrix, such as a norm's, in the tensor's shape."""
         ...
 
     # --- steps -------------------------------------------------------------------------------------------------
@@ -64,8 +173,20 @@ class Ops(Protocol):
         """Rows of the table [vocabulary, features] -> [tokens, features]."""
         ...
 
-    def rms_norm(self, x: Array, weight: Array, epsilon: float) -> Array:
-        """x / sqrt(mean(x^2) + epsilon) * weight over the last dimension (Zhang and Sennrich 2019)."""
+    def rms_norm(self, x: Array, weight: Array | None, epsilon: float) -> Array:
+        """x / sqrt(mean(x^2) + epsilon) * weight over the last dimension (Zhang and Sennrich 2019).
+
+        Args:
+            x: [tokens, features], or [tokens, heads, features] to normalise each head.
+            weight: [features]; [heads, features] for a weight of each head; None for none.
+        """
+        ...
+
+    def layer_norm(self, x: Array, weight: Array | None, bias: Array | None, epsilon: float) -> Array:
+        """(x - mean(x)) / sqrt(var(x) + epsilon) * weight + bias over the last dimension (Ba et al. 2016).
+
+        Shapes as in `rms_norm`; the variance is the mean square of the deviations.
+        """
         ...
 
     def linear(self, x: Array, weight: LinearWeight) -> Array:
@@ -81,7 +202,7 @@ class Ops(Protocol):
     def rope(self, x: Array, rotation: Rotation) -> Array:
         """Rotate x [tokens, heads, head_dim] by position (Su et al. 2021), pairing element i with i + rotated / 2.
 
-        Features past the rotated ones stay as they are. May overwrite x.
+        The first features are rotated, the rest stay as they are. May overwrite x.
         """
         ...
 
@@ -93,10 +214,11 @@ class Ops(Protocol):
         batch: Batch,
         cache: LayerCache | None,
         *,
-        scale: float,
-        window: int | None = None,
+        rules: AttentionRules,
+        sinks: Array | None = None,
+        slopes: Array | None = None,
     ) -> Array:
-        """Causal attention of each row over its own sequence.
+        """Attention of each row over its own sequence.
 
         Writes k and v into the cache first, then reads keys and values of all earlier positions from it.
 
@@ -104,16 +226,125 @@ class Ops(Protocol):
             q: [tokens, heads, head_dim]; head h reads KV head h // (heads / kv_heads).
             k, v: [tokens, kv_heads, head_dim].
             cache: this layer's cache; None attends within the batch's own rows (training, or whole sequences).
-            scale: multiplies the scores.
-            window: a row sees itself and the window - 1 positions before it; None for all.
+            rules: scale, window and the like.
+            sinks: [heads], one more score in each head's softmax, whose weight goes nowhere (GPT-OSS, 2025).
+            slopes: [heads]; slope * (seen position - own position) is added to the scores (Press et al. 2022).
 
         Returns:
             [tokens, heads * head_dim].
         """
         ...
 
-    def gated_mlp(self, x: Array, gate_up: LinearWeight, down: LinearWeight, activation: str) -> Array:
-        """down(activation(gate(x)) * up(x)); gate_up holds gate's rows, then up's; "silu" or "gelu_tanh"."""
+    def latent_attention(
+        self, q: Array, k: Array, batch: Batch, cache: LayerCache | None, *, shape: LatentCache, rules: AttentionRules
+    ) -> Array:
+        """Attention whose keys are shared by all heads, and whose values are the first features of the keys.
+
+        Writes k into the cache first, then reads all earlier positions from it (DeepSeek-V2, 2024, section 2.1).
+
+        Args:
+            q: [tokens, heads, latent + rotated].
+            k: [tokens, latent + rotated].
+            shape: of the cache.
+            rules: only scale is used.
+
+        Returns:
+            [tokens, heads, latent].
+        """
+        ...
+
+    def delta_rule(
+        self,
+        qkv: Array,
+        decay: Array,
+        beta: Array,
+        batch: Batch,
+        cache: LayerCache | None,
+        *,
+        weights: DeltaWeights,
+        shape: DeltaCache,
+    ) -> Array:
+        """Linear attention with a gated delta rule (Yang et al. 2024), one position after another.
+
+        A causal depthwise convolution over each sequence's qkv, then SiLU; queries and keys are divided by their length
+        (sqrt(sum of squares + 1e-6)), queries also by sqrt(key_dim). For each value head, with state S [key_dim,
+        value_dim], in float32:
+
+            S = S * exp(rate * softplus(decay + offset))
+            S = S + outer(k, sigmoid(beta) * (v - k S))
+            out = q S
+
+        The state begins at zero where batch.state_reads is -1, else as that slot of the cache holds it, and ends in
+        slot batch.state_writes, together with the last width - 1 rows of qkv. Without a cache it begins at zero.
+
+        Args:
+            qkv: [tokens, shape.channels]: queries of all key heads, keys of all key heads, values of all value heads.
+            decay, beta: [tokens, value_heads].
+            weights: the layer's.
+            shape: of the layer, and of its cache.
+
+        Returns:
+            [tokens, value_heads, value_dim].
+        """
+        ...
+
+    def head_linear(self, x: Array, weight: ExpertsWeight) -> Array:
+        """x [tokens, heads, inputs], each head times its own weight -> [tokens, heads, outputs]."""
+        ...
+
+    def gated_mlp(
+        self, x: Array, gate_up: LinearWeight, down: LinearWeight, activation: str, limit: float | None = None
+    ) -> Array:
+        """down(activation(gate(x)) * up(x)); gate_up holds gate's rows, then up's.
+
+        Args:
+            activation: one that `activate` knows; or "clamped_swiglu" (GPT-OSS, 2025): with gate = min(gate, limit) and
+                up = clamp(up, -limit, limit), gate * sigmoid(1.702 * gate) * (up + 1).
+            limit: of clamped_swiglu, which needs it.
+        """
+        ...
+
+    def experts(
+        self,
+        x: Array,
+        router_logits: Array,
+        gate_up: ExpertsWeight,
+        down: ExpertsWeight,
+        *,
+        selection_bias: Array | None,
+        routing: Routing,
+        activation: str,
+        limit: float | None = None,
+    ) -> Array:
+        """For each row the weighed sum of what its chosen experts make of it, each a `gated_mlp`.
+
+        The sum runs in the order of the experts' numbers.
+
+        Args:
+            x: [tokens, features].
+            router_logits: [tokens, experts].
+            selection_bias: [experts], see `Routing`.
+
+        Returns:
+            [tokens, features]; x stays as it is.
+        """
+        ...
+
+    def activate(self, x: Array, activation: str) -> Array:
+        """Element by element: "silu", "gelu" (with erf), "gelu_tanh" (Hendrycks and Gimpel 2016), "relu", "sigmoid",
+        "tanh". May overwrite x."""
+        ...
+
+    def gate(self, x: Array, gates: Array, activation: str) -> Array:
+        """x * activation(gates), with gates in x's shape or [tokens, 1]. May overwrite x."""
+        ...
+
+    def softcap(self, x: Array, cap: float) -> Array:
+        """cap * tanh(x / cap). May overwrite x."""
+        ...
+
+    def scale(self, x: Array, factor: float | npt.NDArray[np.float32]) -> Array:
+        """x times a number, or each row times its own [tokens]. May overwrite x."""
         ...
 
     def add(self, x: Array, y: Array) -> Array:
@@ -126,12 +357,23 @@ class Ops(Protocol):
 
     # --- cache and results -------------------------------------------------------------------------------------
 
-    def create_cache(self, layers: Sequence[AttentionCache], blocks: int, block_size: int) -> list[LayerCache]:
-        """One cache per layer with room for blocks * block_size positions, to be shared by all sequences."""
+    def create_cache(
+        self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
+    ) -> list[LayerCache]:
+        """One cache per layer, to be shared by all sequences.
+
+        Args:
+            blocks, block_size: layers that keep something per position have room for blocks * block_size positions.
+            states: layers that keep something per sequence have so many slots.
+        """
         ...
 
-    def cache_bytes(self, layers: Sequence[AttentionCache]) -> int:
+    def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
         """Bytes that one position takes in the caches of all layers."""
+        ...
+
+    def state_bytes(self, layers: Sequence[CacheKind]) -> int:
+        """Bytes that one slot takes in the caches of all layers that keep something per sequence."""
         ...
 
     def available_bytes(self) -> int:

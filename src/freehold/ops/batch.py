@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 Int32Array = npt.NDArray[np.int32]
+
+
+def _no_states() -> Int32Array:
+    return np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +30,10 @@ class Batch:
             Empty when the step runs without a cache.
         block_offsets: [sequences + 1] int32, where each sequence's blocks begin in block_tables.
         logit_rows: [wanted] int32, the rows whose logits are wanted.
+        state_reads: [sequences] int32, the slot from which a model with states per sequence goes on; -1 to begin anew.
+            Empty for other models, and without a cache.
+        state_writes: [sequences] int32, the slot that takes the state after each sequence's last row; may be the one
+            that was read.
     """
 
     token_ids: Int32Array
@@ -34,6 +42,8 @@ class Batch:
     block_tables: Int32Array
     block_offsets: Int32Array
     logit_rows: Int32Array
+    state_reads: Int32Array = field(default_factory=_no_states)
+    state_writes: Int32Array = field(default_factory=_no_states)
 
     @property
     def tokens(self) -> int:
@@ -49,7 +59,8 @@ class Batch:
 
         Args:
             sequences: token ids of each sequence; each must hold at least one token.
-            block_size: positions per cache block; 0 describes a step without a cache. Blocks are numbered from 0.
+            block_size: positions per cache block; 0 describes a step without a cache. Blocks are numbered from 0, and
+                so are states.
         """
         lengths = np.array([len(sequence) for sequence in sequences], np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -61,4 +72,6 @@ class Batch:
             block_tables=np.arange(int(blocks.sum()), dtype=np.int32),
             block_offsets=np.concatenate([[0], np.cumsum(blocks)]).astype(np.int32),
             logit_rows=np.arange(int(offsets[-1]), dtype=np.int32),
+            state_reads=np.full(len(sequences) if block_size else 0, -1, np.int32),
+            state_writes=np.arange(len(sequences) if block_size else 0, dtype=np.int32),
         )

@@ -72,6 +72,45 @@ class Tensor:
         picked = np.ascontiguousarray(self.data.reshape(self.info.shape[0], -1)[order])
         return Tensor(replace(self.info, shape=(len(order), *self.info.shape[1:])), picked.reshape(-1))
 
+    def slice_rows(self, first: int, last: int) -> Tensor:
+        """Indices [first, last) of the outermost dimension, without a copy."""
+        rows = self.data.reshape(self.info.shape[0], -1)[first:last]
+        return Tensor(replace(self.info, shape=(last - first, *self.info.shape[1:])), rows.reshape(-1))
+
+    def part(self, index: int) -> Tensor:
+        """The tensor at an index of the outermost dimension, without a copy."""
+        return self.slice_rows(index, index + 1).reshape(self.info.shape[1:])
+
+    def reshape(self, shape: tuple[int, ...]) -> Tensor:
+        """The same bytes in another shape; the columns of a quantised tensor stay together."""
+        if prod(shape) != self.info.elements:
+            raise ValueError(f"{self.info.name!r} has {self.info.elements} elements, which do not fill {shape}")
+        return Tensor(replace(self.info, shape=shape), self.data)
+
+    def transpose(self) -> Tensor:
+        """Rows for columns; a quantised tensor becomes float32, since its blocks lie along the rows."""
+        if self.info.type not in FLOAT_TYPES:
+            return Tensor.from_array(self.info.name, np.ascontiguousarray(self.float32().T))
+        words = self.data.view(f"<u{BLOCK_FORMATS[self.info.type].bytes}").reshape(self.info.shape)
+        turned = np.ascontiguousarray(words.T).reshape(-1).view(np.uint8)
+        return Tensor(replace(self.info, shape=self.info.shape[::-1]), turned)
+
+    def renamed(self, name: str) -> Tensor:
+        """The same tensor under another name."""
+        return Tensor(replace(self.info, name=name), self.data)
+
+    @staticmethod
+    def stack(tensors: Sequence[Tensor]) -> Tensor:
+        """Tensors one after the other along their outermost dimension; float32 where their types differ."""
+        if len(tensors) == 1:
+            return tensors[0]
+        if len({tensor.info.type for tensor in tensors}) > 1:
+            tensors = [Tensor.from_array(tensor.info.name, tensor.float32()) for tensor in tensors]
+        first = tensors[0].info
+        rows = sum(tensor.info.shape[0] for tensor in tensors)
+        data = np.concatenate([tensor.data for tensor in tensors])
+        return Tensor(replace(first, shape=(rows, *first.shape[1:])), data)
+
 
 def _widen(data: npt.NDArray[np.uint8], kind: TensorType) -> Float32Array:
     """Raw little-endian floats of any width as float32; exact but for float64, which is rounded, or infinite beyond."""

@@ -1,8 +1,41 @@
 """Building blocks that the families share; their differences are keyword arguments."""
 
-from freehold.models.blocks.attention import Attention, Step
-from freehold.models.blocks.block import Block
-from freehold.models.blocks.leaf import Leaf, Linear, Module, RMSNorm, Source
-from freehold.models.blocks.mlp import GatedMLP
+from freehold.models.blocks.attention import Attention, Mixer, Step
+from freehold.models.blocks.block import Block, FeedForward, Layer, ParallelBlock
+from freehold.models.blocks.experts import MixtureOfExperts
+from freehold.models.blocks.leaf import (
+    ExpertsLinear,
+    LayerNorm,
+    Leaf,
+    Linear,
+    Module,
+    Norm,
+    Precision,
+    RMSNorm,
+    Source,
+    Vector,
+)
+from freehold.models.blocks.mlp import MLP, GatedMLP
 
-__all__ = ["Attention", "Block", "GatedMLP", "Leaf", "Linear", "Module", "RMSNorm", "Source", "Step"]
+__all__ = [
+    "MLP",
+    "Attention",
+    "Block",
+    "ExpertsLinear",
+    "FeedForward",
+    "GatedMLP",
+    "Layer",
+    "LayerNorm",
+    "Leaf",
+    "Linear",
+    "Mixer",
+    "MixtureOfExperts",
+    "Module",
+    "Norm",
+    "ParallelBlock",
+    "Precision",
+    "RMSNorm",
+    "Source",
+    "Step",
+    "Vector",
+]

@@ -1,39 +1,78 @@
-"""Grouped-query attention with rotary positions."""
+"""Grouped-query attention."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
-from freehold.models.blocks.leaf import Linear, Module
+from freehold.models.blocks.leaf import Linear, Module, Norm, Vector
 from freehold.models.config import ModelConfig
-from freehold.ops.base import Array, AttentionCache, LayerCache, Ops, Rotation
+from freehold.ops.base import Array, AttentionCache, AttentionRules, CacheKind, LayerCache, Ops, Rotation
 from freehold.ops.batch import Batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What every layer needs to know about the step at hand."""
+    """What every layer needs to know about the step at hand.
 
-    batch: Batch
-    rotation: Rotation
-
-
-class Attention(Module):
-    """Queries, keys and values in one product; heads share KV heads in groups.
-
-    Args:
-        window: positions a row sees, itself included; None for all before it.
+    Attributes:
+        batch: the step.
+        rotation: of the rotary embedding; None for models without one.
     """
 
-    def __init__(self, config: ModelConfig, *, window: int | None = None):
-        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
-        self.scale = config.attention_scale
-        self.window = window
-        keys = self.kv_heads * self.head_dim
-        self.qkv = Linear(config.hidden, {"q": self.heads * self.head_dim, "k": keys, "v": keys}, bias=config.qkv_bias)
-        self.output = Linear(self.heads * self.head_dim, config.hidden, bias=config.output_bias)
+    batch: Batch
+    rotation: Rotation | None
 
-    def cache(self) -> AttentionCache:
+
+class Mixer(Module):
+    """What lets a sequence's rows see each other: attention of any kind. Each layer has one."""
+
+    @abstractmethod
+    def cache(self) -> CacheKind:
+        """What it keeps of a sequence."""
+
+    @abstractmethod
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+        """[tokens, hidden] -> [tokens, hidden]."""
+
+
+class Attention(Mixer):
+    """Queries, keys and values in one product; heads share KV heads in groups.
+
+    A family that does something else with positions overrides `place`.
+
+    Args:
+        rules: who sees whom; None for plain causal attention at the configuration's scale.
+        rotated: whether queries and keys are rotated.
+        q_norm, k_norm: normalise each head's queries and keys before they are rotated.
+        sinks: whether each head has a sink, see `Ops.attention`.
+        gated: whether the result of each head is multiplied by the sigmoid of a gate of its own, a part of `qkv`.
+    """
+
+    slopes: Array | None = None
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        rules: AttentionRules | None = None,
+        rotated: bool = True,
+        q_norm: Norm | None = None,
+        k_norm: Norm | None = None,
+        sinks: bool = False,
+        gated: bool = False,
+    ):
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.rules = rules or AttentionRules(config.attention_scale)
+        self.rotated = rotated
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        parts = {"q": queries, "k": keys, "v": keys} | ({"gate": queries} if gated else {})
+        self.qkv = Linear(config.hidden, parts, bias=config.qkv_bias)
+        self.q_norm, self.k_norm = q_norm, k_norm
+        self.sinks = Vector(self.heads) if sinks else None
+        self.output = Linear(queries, config.hidden, bias=config.output_bias)
+
+    def cache(self) -> CacheKind:
         return AttentionCache(self.kv_heads, self.head_dim)
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
@@ -41,7 +80,20 @@ class Attention(Module):
         tokens, queries, keys = step.batch.tokens, self.heads * self.head_dim, self.kv_heads * self.head_dim
         q = qkv[:, :queries].reshape(tokens, self.heads, self.head_dim)
         k = qkv[:, queries : queries + keys].reshape(tokens, self.kv_heads, self.head_dim)
-        v = qkv[:, queries + keys :].reshape(tokens, self.kv_heads, self.head_dim)
-        q, k = ops.rope(q, step.rotation), ops.rope(k, step.rotation)
-        mixed = ops.attention(q, k, v, step.batch, cache, scale=self.scale, window=self.window)
+        v = qkv[:, queries + keys : queries + 2 * keys].reshape(tokens, self.kv_heads, self.head_dim)
+        q, k = self.place(ops, q, k, step)
+        sinks = None if self.sinks is None else self.sinks.weight
+        mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=self.slopes)
+        if "gate" in self.qkv.parts:
+            mixed = ops.gate(mixed, qkv[:, queries + 2 * keys :], "sigmoid")
         return self.output(ops, mixed)
+
+    def place(self, ops: Ops, q: Array, k: Array, step: Step) -> tuple[Array, Array]:
+        """Tell queries [tokens, heads, head_dim] and keys [tokens, kv_heads, head_dim] where they are."""
+        if self.q_norm is not None:
+            q = self.q_norm(ops, q)
+        if self.k_norm is not None:
+            k = self.k_norm(ops, k)
+        if self.rotated:
+            q, k = ops.rope(q, step.rotation), ops.rope(k, step.rotation)
+        return q, k

@@ -1,23 +1,75 @@
-"""One layer of a decoder: attention and MLP, each behind a norm and around a residual."""
+"""One layer of a decoder: a mixer and an MLP around a residual stream."""
 
 from __future__ import annotations
 
-from freehold.models.blocks.attention import Attention, Step
-from freehold.models.blocks.leaf import Module, RMSNorm
-from freehold.models.blocks.mlp import GatedMLP
-from freehold.models.config import ModelConfig
+from abc import abstractmethod
+from collections.abc import Callable
+
+from freehold.models.blocks.attention import Mixer, Step
+from freehold.models.blocks.leaf import Module, Norm
 from freehold.ops.base import Array, LayerCache, Ops
 
 
-class Block(Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+class FeedForward(Module):
+    """What a layer does to each row by itself: an MLP of any kind."""
 
-    def __init__(self, config: ModelConfig, *, attention: Attention, mlp: GatedMLP):
-        self.attention_norm = RMSNorm(config.hidden, config.norm_epsilon)
+    @abstractmethod
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """[tokens, hidden] -> [tokens, hidden]. Leaves x as it is."""
+
+
+class Layer(Module):
+    """A layer of a decoder, whatever its wiring.
+
+    Attributes:
+        attention: its mixer.
+    """
+
+    attention: Mixer
+
+    @abstractmethod
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+        """[tokens, hidden] -> [tokens, hidden]. May overwrite x."""
+
+
+class Block(Layer):
+    """x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Args:
+        norm: makes a norm over the residual stream.
+        post_norms: whether what attention and MLP give is normalised too, before it is added.
+    """
+
+    def __init__(self, *, attention: Mixer, mlp: FeedForward, norm: Callable[[], Norm], post_norms: bool = False):
+        self.attention_norm = norm()
         self.attention = attention
-        self.mlp_norm = RMSNorm(config.hidden, config.norm_epsilon)
+        self.attention_post_norm = norm() if post_norms else None
+        self.mlp_norm = norm()
+        self.mlp = mlp
+        self.mlp_post_norm = norm() if post_norms else None
+
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+        mixed = self.attention(ops, self.attention_norm(ops, x), step, cache)
+        x = ops.add(x, mixed if self.attention_post_norm is None else self.attention_post_norm(ops, mixed))
+        made = self.mlp(ops, self.mlp_norm(ops, x))
+        return ops.add(x, made if self.mlp_post_norm is None else self.mlp_post_norm(ops, made))
+
+
+class ParallelBlock(Layer):
+    """x + attention(norm(x)) + mlp(norm(x)), both from the same x (Wang and Komatsuzaki 2021).
+
+    Args:
+        norm: makes a norm over the residual stream.
+        shared_norm: whether both read the same normalised x; else each has a norm of its own.
+    """
+
+    def __init__(self, *, attention: Mixer, mlp: FeedForward, norm: Callable[[], Norm], shared_norm: bool):
+        self.attention_norm = norm()
+        self.attention = attention
+        self.mlp_norm = None if shared_norm else norm()
         self.mlp = mlp
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
-        x = ops.add(x, self.attention(ops, self.attention_norm(ops, x), step, cache))
-        return ops.add(x, self.mlp(ops, self.mlp_norm(ops, x)))
+        normalised = self.attention_norm(ops, x)
+        made = self.mlp(ops, normalised if self.mlp_norm is None else self.mlp_norm(ops, x))
+        return ops.add(ops.add(x, self.attention(ops, normalised, step, cache)), made)

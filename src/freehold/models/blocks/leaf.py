@@ -7,9 +7,10 @@ replace leaves, so no family knows about them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import Enum, auto
 
-from freehold.ops.base import Array, LinearWeight, Ops
+from freehold.ops.base import Array, ExpertsWeight, LinearWeight, Ops
 from freehold.tensors import Tensor, WeightType
 
 # Gives the stored tensor of a parameter's full name.
@@ -49,23 +50,46 @@ class Leaf(Module, ABC):
         """Pack the parameters that `source` gives for the names in `parameters()`."""
 
 
+class Precision(Enum):
+    """What becomes of a matrix where a type is asked for."""
+
+    AS_ASKED = auto()
+    EIGHT_BITS_AT_LEAST = auto()  # for what the whole vocabulary reads
+    AS_STORED = auto()  # for small matrices whose results are compared with each other, such as routers
+
+
+def held_as(precision: Precision, dtype: WeightType | None) -> WeightType | None:
+    """The type to hold a matrix in."""
+    if precision is Precision.AS_STORED:
+        return None
+    eight = precision is Precision.EIGHT_BITS_AT_LEAST and dtype is WeightType.Q4
+    return WeightType.Q8 if eight else dtype
+
+
 class Linear(Leaf):
     """Projections that read the same input, stacked into one product.
 
     Args:
         inputs: features in.
         parts: output features of each projection, by its name; the name "" stands for a single one.
-        bias: whether each projection has a bias.
-        sensitive: hold at 8 bits where 4 are asked for, since the whole vocabulary reads it.
+        bias: whether the projections have biases; or the names of those that have.
+        precision: what becomes of it where a type is asked for.
     """
 
     weight: LinearWeight
 
-    def __init__(self, inputs: int, parts: Mapping[str, int] | int, *, bias: bool = False, sensitive: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        parts: Mapping[str, int] | int,
+        *,
+        bias: bool | Collection[str] = False,
+        precision: Precision = Precision.AS_ASKED,
+    ):
         self.inputs = inputs
         self.parts = {"": parts} if isinstance(parts, int) else dict(parts)
-        self.bias = bias
-        self.sensitive = sensitive
+        self.biased = frozenset(self.parts if bias is True else bias or ())
+        self.precision = precision
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         return ops.linear(x, self.weight)
@@ -74,36 +98,138 @@ class Linear(Leaf):
         shapes: dict[str, tuple[int, ...]] = {}
         for part, outputs in self.parts.items():
             shapes[_join(part, "weight")] = (outputs, self.inputs)
-            if self.bias:
+            if part in self.biased:
                 shapes[_join(part, "bias")] = (outputs,)
         return shapes
 
     def held_as(self, dtype: WeightType | None) -> WeightType | None:
-        return WeightType.Q8 if self.sensitive and dtype is WeightType.Q4 else dtype
+        return held_as(self.precision, dtype)
 
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
         weights = [source(_join(part, "weight")) for part in self.parts]
-        biases = [source(_join(part, "bias")) for part in self.parts] if self.bias else None
-        self.weight = ops.pack_linear(weights, biases, self.held_as(dtype))
+        biases = [source(_join(part, "bias")) if part in self.biased else None for part in self.parts]
+        self.weight = ops.pack_linear(weights, biases if self.biased else None, self.held_as(dtype))
 
 
-class RMSNorm(Leaf):
-    """Root-mean-square normalisation over the features."""
+class ExpertsLinear(Leaf):
+    """The same projections once for each expert (or head): `gate.3.weight` is the gate of expert 3.
+
+    Args:
+        count: experts.
+        inputs: features in.
+        parts: output features of each projection, by its name; the name "" stands for a single one.
+        bias: whether each projection has a bias.
+    """
+
+    weight: ExpertsWeight
+
+    def __init__(self, count: int, inputs: int, parts: Mapping[str, int] | int, *, bias: bool = False):
+        self.count = count
+        self.inputs = inputs
+        self.parts = {"": parts} if isinstance(parts, int) else dict(parts)
+        self.bias = bias
+
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for part, outputs in self.parts.items():
+            for expert in range(self.count):
+                name = _join(part, str(expert))
+                shapes[f"{name}.weight"] = (outputs, self.inputs)
+                if self.bias:
+                    shapes[f"{name}.bias"] = (outputs,)
+        return shapes
+
+    def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
+        def of(expert: int, kind: str) -> list[Tensor]:
+            return [source(f"{_join(part, str(expert))}.{kind}") for part in self.parts]
+
+        experts = range(self.count)
+        biases = [of(expert, "bias") for expert in experts] if self.bias else None
+        self.weight = ops.pack_experts([of(expert, "weight") for expert in experts], biases, self.held_as(dtype))
+
+
+class Vector(Leaf):
+    """A small weight that is not multiplied as a matrix.
+
+    Args:
+        shape: its shape.
+        kind: what it is called below this leaf, "weight" or "bias".
+    """
 
     weight: Array
 
-    def __init__(self, features: int, epsilon: float):
-        self.features = features
+    def __init__(self, *shape: int, kind: str = "weight"):
+        self.shape = shape
+        self.kind = kind
+
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        return {self.kind: self.shape}
+
+    def held_as(self, dtype: WeightType | None) -> WeightType | None:
+        return held_as(Precision.AS_STORED, dtype)
+
+    def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
+        self.weight = ops.vector(source(self.kind))
+
+
+class Norm(Leaf, ABC):
+    """Normalises the last dimension."""
+
+    @abstractmethod
+    def __call__(self, ops: Ops, x: Array) -> Array: ...
+
+
+class RMSNorm(Norm):
+    """Root-mean-square normalisation.
+
+    Args:
+        shape: [features], or [heads, features] for a weight of each head.
+        epsilon: added to the mean square.
+    """
+
+    weight: Array
+
+    def __init__(self, *shape: int, epsilon: float):
+        self.shape = shape
         self.epsilon = epsilon
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         return ops.rms_norm(x, self.weight, self.epsilon)
 
     def parameters(self) -> Mapping[str, tuple[int, ...]]:
-        return {"weight": (self.features,)}
+        return {"weight": self.shape}
 
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
         self.weight = ops.vector(source("weight"))
+
+
+class LayerNorm(Norm):
+    """Normalisation to mean 0 and variance 1.
+
+    Args:
+        shape: [features], or [heads, features] for a weight of each head.
+        epsilon: added to the variance.
+        bias: whether something is added at last.
+    """
+
+    weight: Array
+    bias: Array | None = None
+
+    def __init__(self, *shape: int, epsilon: float, bias: bool = True):
+        self.shape = shape
+        self.epsilon = epsilon
+        self.biased = bias
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        return ops.layer_norm(x, self.weight, self.bias, self.epsilon)
+
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        return {"weight": self.shape, "bias": self.shape} if self.biased else {"weight": self.shape}
+
+    def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
+        self.weight = ops.vector(source("weight"))
+        if self.biased:
+            self.bias = ops.vector(source("bias"))
 
 
 def _join(part: str, name: str) -> str:

@@ -10,7 +10,7 @@ from freehold.models.config import ModelConfig
 from freehold.models.decoder import Decoder
 from freehold.models.fields import Fields
 from freehold.models.translate import decoder_from_gguf, decoder_from_hugging_face
-from freehold.models.weights import WeightMap
+from freehold.models.weights import Stored, WeightMap, heads_in_pairs
 
 
 class Llama(Decoder):
@@ -18,13 +18,19 @@ class Llama(Decoder):
 
     model_type = "llama"
     gguf_architecture = "llama"
-    weights = WeightMap(interleaved=("blocks.{i}.attention.qkv.q", "blocks.{i}.attention.qkv.k"))
+    weights = WeightMap(
+        gguf=(
+            Stored(("blocks.{i}.attention.qkv.q",), "blk.{i}.attn_q", order=heads_in_pairs),
+            Stored(("blocks.{i}.attention.qkv.k",), "blk.{i}.attn_k", order=heads_in_pairs),
+        )
+    )
 
     @classmethod
     def from_hugging_face(cls, fields: Fields) -> ModelConfig:
         bias = fields.boolean("attention_bias", False)
         return decoder_from_hugging_face(
             fields,
+            ModelConfig,
             "LlamaForCausalLM",
             qkv_bias=bias,
             output_bias=bias,
@@ -42,6 +48,7 @@ class Llama(Decoder):
         return decoder_from_gguf(
             fields,
             checkpoint,
+            ModelConfig,
             # GGUF calls Mistral `llama` too; only Mistral has a window.
             "MistralForCausalLM" if fields.has("attention.sliding_window") else "LlamaForCausalLM",
             qkv_bias="blk.0.attn_q.bias" in checkpoint.tensors,

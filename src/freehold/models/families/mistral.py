@@ -19,7 +19,7 @@ class Mistral(Llama):
     def from_hugging_face(cls, fields: Fields) -> ModelConfig:
         layers = layer_count(fields)
         window = fields.integer("sliding_window") if fields.has("sliding_window") else None
-        return decoder_from_hugging_face(fields, "MistralForCausalLM", windows=(window,) * layers)
+        return decoder_from_hugging_face(fields, ModelConfig, "MistralForCausalLM", windows=(window,) * layers)
 
     @classmethod
     def to_hugging_face(cls, config: ModelConfig) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Qwen2(Decoder):
             full = fields.integer("max_window_layers", 28, least=0)
             window = fields.integer("sliding_window")
             windows = tuple(None if layer < full else window for layer in range(layers))
-        return decoder_from_hugging_face(fields, "Qwen2ForCausalLM", qkv_bias=True, windows=windows)
+        return decoder_from_hugging_face(fields, ModelConfig, "Qwen2ForCausalLM", qkv_bias=True, windows=windows)
 
     @classmethod
     def to_hugging_face(cls, config: ModelConfig) -> dict[str, Any]:
@@ -40,4 +40,4 @@ class Qwen2(Decoder):
 
     @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:
-        return decoder_from_gguf(fields, checkpoint, "Qwen2ForCausalLM", qkv_bias=True)
+        return decoder_from_gguf(fields, checkpoint, ModelConfig, "Qwen2ForCausalLM", qkv_bias=True)

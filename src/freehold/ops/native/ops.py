@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.errors import BackendUnavailable
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import (
+    AttentionCache,
+    AttentionRules,
+    CacheKind,
+    DeltaCache,
+    DeltaWeights,
+    LatentCache,
+    Routing,
+)
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
 from freehold.ops.native.cache import CacheType, NativeLayerCache, bytes_per_position, create_layer, element_type
@@ -61,6 +69,16 @@ class NativeOps:
     ) -> _kernels.LinearWeight:
         return pack_linear(parts, bias, dtype)
 
+    def pack_experts(
+        self,
+        parts: Sequence[Sequence[Tensor]],
+        bias: Sequence[Sequence[Tensor | None]] | None,
+        dtype: WeightType | None,
+    ) -> list[_kernels.LinearWeight]:
+        return [
+            self.pack_linear(part, None if bias is None else bias[expert], dtype) for expert, part in enumerate(parts)
+        ]
+
     def vector(self, tensor: Tensor) -> Float32Array:
         return np.ascontiguousarray(tensor.float32())
 
@@ -69,10 +87,17 @@ class NativeOps:
         _kernels.embed(table, token_ids, out)
         return out
 
-    def rms_norm(self, x: Float32Array, weight: Float32Array, epsilon: float) -> Float32Array:
+    def rms_norm(self, x: Float32Array, weight: Float32Array | None, epsilon: float) -> Float32Array:
+        if weight is None or x.ndim != 2:
+            raise NotImplementedError
         out = np.empty(x.shape, np.float32)
         _kernels.rms_norm(x, weight, epsilon, out)
         return out
+
+    def layer_norm(
+        self, x: Float32Array, weight: Float32Array | None, bias: Float32Array | None, epsilon: float
+    ) -> Float32Array:
+        raise NotImplementedError
 
     def linear(self, x: Float32Array, weight: _kernels.LinearWeight) -> Float32Array:
         out = np.empty((len(x), weight.outputs), np.float32)
@@ -97,14 +122,17 @@ class NativeOps:
         batch: Batch,
         cache: NativeLayerCache | None,
         *,
-        scale: float,
-        window: int | None = None,
+        rules: AttentionRules,
+        sinks: Float32Array | None = None,
+        slopes: Float32Array | None = None,
     ) -> Float32Array:
+        if rules != AttentionRules(rules.scale, rules.window) or sinks is not None or slopes is not None:
+            raise NotImplementedError(f"{rules}, sinks, slopes")
         block_tables, block_offsets = batch.block_tables, batch.block_offsets
         if cache is None:
             cache, block_tables, block_offsets = self._transient(batch, AttentionCache(*k.shape[1:]))
-        if window is not None and window < 1:
-            raise ValueError(f"window is {window}, must be at least 1")
+        if rules.window is not None and rules.window < 1:
+            raise ValueError(f"window is {rules.window}, must be at least 1")
         out = np.empty((len(q), q.shape[1] * q.shape[2]), np.float32)
         _kernels.attention(
             q,
@@ -116,8 +144,8 @@ class NativeOps:
             block_offsets,
             cache.keys,
             cache.values,
-            scale,
-            window or 0,
+            rules.scale,
+            rules.window or 0,
             out,
         )
         return out
@@ -132,12 +160,73 @@ class NativeOps:
         offsets = np.concatenate([[0], np.cumsum(blocks)]).astype(np.int32)
         return create_layer(layer, len(tables), TRANSIENT_BLOCK, self.cache_type), tables, offsets
 
-    def gated_mlp(
-        self, x: Float32Array, gate_up: _kernels.LinearWeight, down: _kernels.LinearWeight, activation: str
+    def latent_attention(
+        self,
+        q: Float32Array,
+        k: Float32Array,
+        batch: Batch,
+        cache: NativeLayerCache | None,
+        *,
+        shape: LatentCache,
+        rules: AttentionRules,
     ) -> Float32Array:
+        raise NotImplementedError
+
+    def delta_rule(
+        self,
+        qkv: Float32Array,
+        decay: Float32Array,
+        beta: Float32Array,
+        batch: Batch,
+        cache: NativeLayerCache | None,
+        *,
+        weights: DeltaWeights,
+        shape: DeltaCache,
+    ) -> Float32Array:
+        raise NotImplementedError
+
+    def head_linear(self, x: Float32Array, weight: list[_kernels.LinearWeight]) -> Float32Array:
+        raise NotImplementedError
+
+    def gated_mlp(
+        self,
+        x: Float32Array,
+        gate_up: _kernels.LinearWeight,
+        down: _kernels.LinearWeight,
+        activation: str,
+        limit: float | None = None,
+    ) -> Float32Array:
+        if limit is not None:
+            raise NotImplementedError
         hidden = self.linear(x, gate_up)
         _kernels.gate(hidden, activation)
         return self.linear(hidden[:, : hidden.shape[1] // 2], down)
+
+    def experts(
+        self,
+        x: Float32Array,
+        router_logits: Float32Array,
+        gate_up: list[_kernels.LinearWeight],
+        down: list[_kernels.LinearWeight],
+        *,
+        selection_bias: Float32Array | None,
+        routing: Routing,
+        activation: str,
+        limit: float | None = None,
+    ) -> Float32Array:
+        raise NotImplementedError
+
+    def activate(self, x: Float32Array, activation: str) -> Float32Array:
+        raise NotImplementedError
+
+    def gate(self, x: Float32Array, gates: Float32Array, activation: str) -> Float32Array:
+        raise NotImplementedError
+
+    def softcap(self, x: Float32Array, cap: float) -> Float32Array:
+        raise NotImplementedError
+
+    def scale(self, x: Float32Array, factor: float | Float32Array) -> Float32Array:
+        raise NotImplementedError
 
     def add(self, x: Float32Array, y: Float32Array) -> Float32Array:
         _kernels.add(x, y)
@@ -149,14 +238,26 @@ class NativeOps:
         selected: Float32Array = x[rows]
         return selected
 
-    def create_cache(self, layers: Sequence[AttentionCache], blocks: int, block_size: int) -> list[NativeLayerCache]:
-        return [create_layer(layer, blocks, block_size, self.cache_type) for layer in layers]
+    def create_cache(
+        self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
+    ) -> list[NativeLayerCache]:
+        return [create_layer(layer, blocks, block_size, self.cache_type) for layer in _attention_only(layers)]
 
-    def cache_bytes(self, layers: Sequence[AttentionCache]) -> int:
-        return bytes_per_position(layers, self.cache_type)
+    def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
+        return bytes_per_position(_attention_only(layers), self.cache_type)
+
+    def state_bytes(self, layers: Sequence[CacheKind]) -> int:
+        return 0
 
     def available_bytes(self) -> int:
         return available_bytes()
 
     def to_numpy(self, x: Float32Array) -> Float32Array:
         return x
+
+
+def _attention_only(layers: Sequence[CacheKind]) -> list[AttentionCache]:
+    found = [layer for layer in layers if isinstance(layer, AttentionCache)]
+    if len(found) < len(layers):
+        raise NotImplementedError
+    return found

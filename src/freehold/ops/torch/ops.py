@@ -9,17 +9,31 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import AttentionCache, AttentionRules, CacheKind, DeltaCache, DeltaWeights, LatentCache, Routing
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
-from freehold.ops.torch.attention import Padding, Slots, TorchLayerCache, attention_cached, attention_within
+from freehold.ops.torch.attention import (
+    Heads,
+    Padding,
+    Slots,
+    TorchLayerCache,
+    attention_cached,
+    attention_within,
+)
+from freehold.ops.torch.delta import TorchStates, delta_rule
+from freehold.ops.torch.experts import mix, route
 from freehold.ops.torch.weights import TorchLinear, pack_linear, to_torch
 from freehold.tensors import Tensor, WeightType
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "silu": functional.silu,
+    "gelu": functional.gelu,
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "relu": functional.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
 }
+CLAMPED_SLOPE = 1.702
 
 
 class TorchOps:
@@ -44,16 +58,38 @@ class TorchOps:
     ) -> TorchLinear:
         return pack_linear(parts, bias, dtype, self.device, self.compute)
 
+    def pack_experts(
+        self,
+        parts: Sequence[Sequence[Tensor]],
+        bias: Sequence[Sequence[Tensor | None]] | None,
+        dtype: WeightType | None,
+    ) -> list[TorchLinear]:
+        return [
+            self.pack_linear(part, None if bias is None else bias[expert], dtype) for expert, part in enumerate(parts)
+        ]
+
     def vector(self, tensor: Tensor) -> torch.Tensor:
         return to_torch(tensor, self.device, self.compute)
 
     def embed(self, table: TorchLinear, token_ids: npt.NDArray[np.int32]) -> torch.Tensor:
         return functional.embedding(self._index(token_ids), table.weight)
 
-    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor | None, epsilon: float) -> torch.Tensor:
         wide = x.float()
         normalised = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
-        return (normalised * weight.float()).to(x.dtype)
+        return (normalised if weight is None else normalised * weight.float()).to(x.dtype)
+
+    def layer_norm(
+        self, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, epsilon: float
+    ) -> torch.Tensor:
+        wide = x.float()
+        centred = wide - wide.mean(-1, keepdim=True)
+        normalised = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + epsilon)
+        if weight is not None:
+            normalised = normalised * weight.float()
+        if bias is not None:
+            normalised = normalised + bias.float()
+        return normalised.to(x.dtype)
 
     def linear(self, x: torch.Tensor, weight: TorchLinear) -> torch.Tensor:
         return functional.linear(x, weight.weight, weight.bias)
@@ -79,20 +115,96 @@ class TorchOps:
         batch: Batch,
         cache: TorchLayerCache | None,
         *,
-        scale: float,
-        window: int | None = None,
+        rules: AttentionRules,
+        sinks: torch.Tensor | None = None,
+        slopes: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        heads = Heads(sinks, slopes)
         if cache is None:
-            if self._padding is None or self._padding[0] is not batch:
-                self._padding = batch, Padding.of(batch, self.device)
-            return attention_within(q, k, v, self._padding[1], scale=scale, window=window)
-        if self._slots is None or self._slots[0] is not batch:
-            self._slots = batch, Slots.of(batch, cache.block_size, self.device)
-        return attention_cached(q, k, v, batch, cache, slots=self._slots[1], scale=scale, window=window)
+            return attention_within(q, k, v, self._padding_of(batch), rules=rules, heads=heads)
+        slots = self._slots_of(batch, cache)
+        return attention_cached(q, k, v, batch, cache, slots=slots, rules=rules, heads=heads)
 
-    def gated_mlp(self, x: torch.Tensor, gate_up: TorchLinear, down: TorchLinear, activation: str) -> torch.Tensor:
+    def latent_attention(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        batch: Batch,
+        cache: TorchLayerCache | None,
+        *,
+        shape: LatentCache,
+        rules: AttentionRules,
+    ) -> torch.Tensor:
+        keys = k[:, None, :]
+        if cache is None:
+            values = keys[..., : shape.latent]
+            mixed = attention_within(q, keys, values, self._padding_of(batch), rules=rules, heads=Heads())
+        else:
+            slots = self._slots_of(batch, cache)
+            mixed = attention_cached(q, keys, None, batch, cache, slots=slots, rules=rules, heads=Heads())
+        return mixed.reshape(len(q), -1, shape.latent)
+
+    def delta_rule(
+        self,
+        qkv: torch.Tensor,
+        decay: torch.Tensor,
+        beta: torch.Tensor,
+        batch: Batch,
+        cache: TorchStates | None,
+        *,
+        weights: DeltaWeights,
+        shape: DeltaCache,
+    ) -> torch.Tensor:
+        return delta_rule(qkv, decay, beta, batch, cache, weights=weights, shape=shape)
+
+    def head_linear(self, x: torch.Tensor, weight: Sequence[TorchLinear]) -> torch.Tensor:
+        return torch.stack([self.linear(x[:, head], one) for head, one in enumerate(weight)], 1)
+
+    def gated_mlp(
+        self, x: torch.Tensor, gate_up: TorchLinear, down: TorchLinear, activation: str, limit: float | None = None
+    ) -> torch.Tensor:
         gate, up = self.linear(x, gate_up).chunk(2, dim=-1)
-        return self.linear(ACTIVATIONS[activation](gate) * up, down)
+        if activation != "clamped_swiglu":
+            return self.linear(ACTIVATIONS[activation](gate) * up, down)
+        if limit is None:
+            raise ValueError("clamped_swiglu needs a limit")
+        gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+        return self.linear(gate * torch.sigmoid(gate * CLAMPED_SLOPE) * (up + 1), down)
+
+    def experts(
+        self,
+        x: torch.Tensor,
+        router_logits: torch.Tensor,
+        gate_up: Sequence[TorchLinear],
+        down: Sequence[TorchLinear],
+        *,
+        selection_bias: torch.Tensor | None,
+        routing: Routing,
+        activation: str,
+        limit: float | None = None,
+    ) -> torch.Tensor:
+        weights = route(router_logits, selection_bias, routing)
+        return mix(
+            x,
+            weights,
+            routing,
+            lambda number, rows: self.gated_mlp(rows, gate_up[number], down[number], activation, limit),
+        )
+
+    def activate(self, x: torch.Tensor, activation: str) -> torch.Tensor:
+        return ACTIVATIONS[activation](x)
+
+    def gate(self, x: torch.Tensor, gates: torch.Tensor, activation: str) -> torch.Tensor:
+        return x * ACTIVATIONS[activation](gates)
+
+    def softcap(self, x: torch.Tensor, cap: float) -> torch.Tensor:
+        return cap * torch.tanh(x / cap)
+
+    def scale(self, x: torch.Tensor, factor: float | npt.NDArray[np.float32]) -> torch.Tensor:
+        if isinstance(factor, np.ndarray):
+            factors = torch.from_numpy(factor).to(x)
+            return x * factors.reshape(-1, *[1] * (x.ndim - 1))
+        return x * factor
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
@@ -100,16 +212,41 @@ class TorchOps:
     def select_rows(self, x: torch.Tensor, rows: npt.NDArray[np.int32]) -> torch.Tensor:
         return x[self._index(rows)]
 
-    def create_cache(self, layers: Sequence[AttentionCache], blocks: int, block_size: int) -> list[TorchLayerCache]:
-        def empty(layer: AttentionCache) -> torch.Tensor:
-            return torch.zeros(
-                blocks * block_size, layer.kv_heads, layer.head_dim, device=self.device, dtype=self.compute
-            )
+    def create_cache(
+        self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
+    ) -> list[TorchLayerCache | TorchStates]:
+        def positions(heads: int, features: int) -> torch.Tensor:
+            return torch.zeros(blocks * block_size, heads, features, device=self.device, dtype=self.compute)
 
-        return [TorchLayerCache(empty(layer), empty(layer), block_size) for layer in layers]
+        def cache(layer: CacheKind) -> TorchLayerCache | TorchStates:
+            match layer:
+                case AttentionCache(kv_heads, head_dim):
+                    return TorchLayerCache(positions(kv_heads, head_dim), positions(kv_heads, head_dim), block_size)
+                case LatentCache(latent, rotated):
+                    keys = positions(1, latent + rotated)
+                    return TorchLayerCache(keys, keys[..., :latent], block_size)
+                case DeltaCache():
+                    return TorchStates.empty(layer, states, self.device, self.compute)
 
-    def cache_bytes(self, layers: Sequence[AttentionCache]) -> int:
-        return sum(2 * layer.kv_heads * layer.head_dim * self.compute.itemsize for layer in layers)
+        return [cache(layer) for layer in layers]
+
+    def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
+        features = 0
+        for layer in layers:
+            match layer:
+                case AttentionCache(kv_heads, head_dim):
+                    features += 2 * kv_heads * head_dim
+                case LatentCache(latent, rotated):
+                    features += latent + rotated
+        return features * self.compute.itemsize
+
+    def state_bytes(self, layers: Sequence[CacheKind]) -> int:
+        total = 0
+        for layer in layers:
+            if isinstance(layer, DeltaCache):
+                total += (layer.width - 1) * layer.channels * self.compute.itemsize
+                total += layer.value_heads * layer.key_dim * layer.value_dim * torch.float32.itemsize
+        return total
 
     def available_bytes(self) -> int:
         if self.device.type == "cuda":
@@ -119,6 +256,16 @@ class TorchOps:
     def to_numpy(self, x: torch.Tensor) -> npt.NDArray[np.float32]:
         result: npt.NDArray[np.float32] = x.detach().float().cpu().numpy()
         return result
+
+    def _padding_of(self, batch: Batch) -> Padding:
+        if self._padding is None or self._padding[0] is not batch:
+            self._padding = batch, Padding.of(batch, self.device)
+        return self._padding[1]
+
+    def _slots_of(self, batch: Batch, cache: TorchLayerCache) -> Slots:
+        if self._slots is None or self._slots[0] is not batch:
+            self._slots = batch, Slots.of(batch, cache.block_size, self.device)
+        return self._slots[1]
 
     def _index(self, values: npt.NDArray[np.int32]) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.int64)).to(self.device)
