@@ -4,12 +4,19 @@ The text of a list of tokens is defined here and nowhere else: the bytes that th
 space that some vocabularies put before a text, read as UTF-8 with one U+FFFD per invalid sequence (the longest valid
 prefix of a character counts as one, as the Unicode standard recommends). `Tokenizer.decode` and `Detokeniser` both
 follow it, so what a stream adds up to is what decoding at the end gives, byte for byte.
+
+Control tokens that a reader asks to be shown stand in the text as `CONTROL_MARK` and their name. No other text holds
+that mark, so what a model spells out in ordinary tokens is never taken for a control token.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+CONTROL_MARK = "\udc00"
+"""Half of a surrogate pair, which is no character: reading UTF-8 never gives one."""
 
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -22,12 +29,20 @@ class Detokeniser:
         trim: bytes removed from the start of the text.
         trim_limit: how many times `trim` may be removed.
         continues: the text goes on from an earlier one, so that nothing is removed from its start.
+        shown: the names of control tokens that are to be seen in the text, by their ids.
     """
 
     def __init__(
-        self, spell: Callable[[int, bool], bytes | None], *, trim: bytes, trim_limit: int, continues: bool
+        self,
+        spell: Callable[[int, bool], bytes | None],
+        *,
+        trim: bytes,
+        trim_limit: int,
+        continues: bool,
+        shown: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self._spell = spell
+        self._shown = shown
         self._opens = not continues
         self._trim = trim
         self._trims_left = trim_limit if trim and not continues else 0
@@ -40,6 +55,9 @@ class Detokeniser:
         Raises:
             TokenizerError: a negative id.
         """
+        if token_id in self._shown:
+            self._opens = False
+            return f"{self.finish()}{CONTROL_MARK}{self._shown[token_id]}"
         data = self._spell(token_id, self._opens)
         if data is None:
             return ""

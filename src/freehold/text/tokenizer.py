@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -164,14 +164,21 @@ class Tokenizer:
         parts.append(stream.finish())
         return "".join(parts)
 
-    def detokeniser(self, skip_special: bool = True, *, continues: bool = False) -> Detokeniser:
-        """A stream that does what `decode` does, one token at a time."""
+    def detokeniser(
+        self, skip_special: bool = True, *, continues: bool = False, shown: Collection[int] = ()
+    ) -> Detokeniser:
+        """A stream that does what `decode` does, one token at a time.
+
+        Args:
+            shown: control tokens that are not left out, but stand in the text as `detokeniser.CONTROL_MARK` and name.
+        """
         spelling = self._vocabulary.spelling
         return Detokeniser(
             self._spell_visible if skip_special else self._spell,
             trim=spelling.trim,
             trim_limit=spelling.trim_limit,
             continues=continues,
+            shown={token_id: self.token_text(token_id) for token_id in shown},
         )
 
     def token_bytes(self, token_id: int) -> bytes:
