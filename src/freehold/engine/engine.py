@@ -7,7 +7,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Collection
-from collections.abc import Sequence as TokenIds
 from dataclasses import replace
 from itertools import count
 from queue import SimpleQueue
@@ -50,7 +49,7 @@ class Engine:
         model: what computes. Only the engine's thread calls `forward`.
         sampler: draws tokens from logits.
         options: limits; None takes the defaults.
-        detokeniser: makes one for what follows a prompt of the given ids; None for a model without a tokenizer, whose
+        detokeniser: makes one for what follows a request's prompt; None for a model without a tokenizer, whose
             outputs then have no text.
         end_ids: the model's own end-of-sequence ids.
         observer: told of the times of single requests.
@@ -71,7 +70,7 @@ class Engine:
         *,
         sampler: Sampler,
         options: EngineOptions | None = None,
-        detokeniser: Callable[[TokenIds[int]], Detokeniser] | None = None,
+        detokeniser: Callable[[GenerationRequest], Detokeniser] | None = None,
         end_ids: Collection[int] = (),
         observer: Observer | None = None,
     ) -> None:
@@ -176,7 +175,7 @@ class Engine:
         length, most = len(request.prompt), request.stop.max_tokens
         limit = self.context_length if most is None else min(length + most, self.context_length)
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(SEED_BITS)
-        detokeniser = None if self._detokeniser is None else self._detokeniser(request.prompt)
+        detokeniser = None if self._detokeniser is None else self._detokeniser(request)
         continuation = Continuation(request.stop, self._end_ids, limit - length, detokeniser)
         with self._wake:
             if self._stopping:

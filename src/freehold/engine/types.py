@@ -62,6 +62,7 @@ class GenerationRequest:
 
     Attributes:
         prompt: token ids, at least one.
+        shown: ids of control tokens that are to be seen in the text, where they usually are left out.
         cache_salt: only requests with an equal salt share cached prefixes, so that tenants who must not learn of each
             other's prompts from response times get one each.
     """
@@ -69,6 +70,7 @@ class GenerationRequest:
     prompt: tuple[int, ...]
     sampling: SamplingOptions = SamplingOptions()
     stop: StopOptions = StopOptions()
+    shown: tuple[int, ...] = ()
     cache_salt: str = ""
 
 

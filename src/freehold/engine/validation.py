@@ -51,6 +51,7 @@ def validate_request(request: GenerationRequest, limits: Limits) -> None:
     _check_prompt(request.prompt, limits)
     _check_sampling(request.sampling, limits)
     _check_stop(request.stop, limits)
+    _check_token_ids("shown", request.shown, limits)
     if not isinstance(request.cache_salt, str):
         raise InvalidRequest(f"cache_salt must be a string, not {_name(request.cache_salt)}", parameter="cache_salt")
 
