@@ -9,7 +9,7 @@ NATIVE := $(shell find src/freehold/native -type f)
 PACKAGES := $(shell find src/freehold -name __init__.py)
 
 .DELETE_ON_ERROR:
-.PHONY: run serve test check format bench clean
+.PHONY: run serve test check format bench clean parity-llamacpp
 
 run: $(STAMPS)/base          ## the bundled model reads a message
 	@$(BIN)/freehold demo
@@ -19,6 +19,15 @@ serve: $(STAMPS)/base        ## OpenAI's API on port 8000; MODELS="..." serves o
 
 test: $(STAMPS)/dev          ## ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+# Builds the peer in an environment of its own, which takes ten minutes; FREEHOLD_LLAMA_PYTHON=... names one that is there.
+FREEHOLD_LLAMA_PYTHON ?= $(STAMPS)/llama.cpp/bin/python
+parity-llamacpp: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## our GGUF files in llama.cpp, and its in ours
+	FREEHOLD_LLAMA_PYTHON=$(FREEHOLD_LLAMA_PYTHON) $(BIN)/python -m pytest tests/parity/test_llama_cpp.py $(ARGS)
+
+$(STAMPS)/llama.cpp/bin/python:
+	$(PYTHON) -m venv $(STAMPS)/llama.cpp
+	$@ -m pip install --quiet --disable-pip-version-check llama-cpp-python
 
 check: $(STAMPS)/dev         ## style, types, layers
 	$(BIN)/ruff check .

@@ -18,4 +18,8 @@ CONFIGURATIONS: dict[str, PretrainedConfig] = {
         **SHAPE, attention_bias=True, mlp_bias=True, tie_word_embeddings=True, architectures=["LlamaForCausalLM"]
     ),
     "llama-head-dim": LlamaConfig(**SHAPE, head_dim=22, architectures=["LlamaForCausalLM"]),
+    # Rows of whole quantised blocks, so that other programs can quantise it.
+    "llama-wide": LlamaConfig(
+        **SHAPE | {"hidden_size": 96, "intermediate_size": 128}, architectures=["LlamaForCausalLM"]
+    ),
 }

@@ -1,0 +1,129 @@
+"""What we write as GGUF llama.cpp computes alike, and what it writes we read.
+
+Needs a Python that has llama-cpp-python, named by FREEHOLD_LLAMA_PYTHON; `make parity-llamacpp` builds one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from freehold.checkpoints import open_checkpoint, write_gguf
+from freehold.checkpoints.base import Checkpoint, MemoryCheckpoint, Naming
+from freehold.errors import ConfigError
+from freehold.models import load_model
+from freehold.models.describe import to_gguf
+from freehold.models.export import export
+from freehold.models.registry import family_of
+from freehold.ops import create_ops
+from freehold.ops.batch import Batch
+from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference
+
+SEQUENCES = [list(range(1, 60)), [3, 1, 4, 1, 5, 9, 2, 6], [42]]
+# llama.cpp's numbers for what it writes.
+TYPES = {"Q8_0": 7, "Q4_0": 2}
+
+# Why a configuration cannot be compared: llama.cpp has no words for it, or computes something else.
+LEFT_OUT = {
+    "mistral-window": "for `llama` files, which Mistral's are, llama.cpp does not look at attention.sliding_window",
+}
+
+
+def has_words(name: str) -> bool:
+    """Whether GGUF can say the configuration; `export` refuses the others by name."""
+    _, config = family_of(MemoryCheckpoint(CONFIGURATIONS[name].to_dict(), {}))
+    try:
+        to_gguf(config, name)
+    except ConfigError:
+        return False
+    return True
+
+
+KNOWN = [name for name in CONFIGURATIONS if name not in LEFT_OUT and has_words(name)]
+
+
+class Peer:
+    """llama.cpp in a process of its own."""
+
+    def __init__(self, python: str):
+        script = Path(__file__).with_name("llama_cpp_peer.py")
+        self._process = subprocess.Popen(
+            [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def ask(self, **wanted: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(wanted) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "llama.cpp ended"
+        answer: dict[str, Any] = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer
+
+    def log_probabilities(self, path: Path) -> np.ndarray:
+        return np.array(self.ask(path=str(path), sequences=SEQUENCES)["log_probabilities"])
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    python = os.environ.get("FREEHOLD_LLAMA_PYTHON")
+    if not python:
+        pytest.skip("FREEHOLD_LLAMA_PYTHON names no Python that has llama-cpp-python")
+    started = Peer(python)
+    yield started
+    started.close()
+
+
+def our_log_probabilities(checkpoint: Checkpoint) -> np.ndarray:
+    model = load_model(checkpoint, create_ops("native", exact=True))
+    rows = []
+    for sequence in SEQUENCES:
+        batch = Batch.whole([sequence])
+        logits = model.ops.to_numpy(model.forward(batch, None))[-1].astype(np.float64)
+        rows.append(logits - logits.max() - np.log(np.exp(logits - logits.max()).sum()))
+    return np.array(rows)
+
+
+def written(name: str, folder: Path) -> Path:
+    """A GGUF file of ours, without a vocabulary."""
+    exported = export(checkpoint_of(reference(CONFIGURATIONS[name])), Naming.GGUF, None, name)
+    path = folder / f"{name}.gguf"
+    write_gguf(path, {**exported.config, "tokenizer.ggml.model": "no_vocab"}, exported.tensors)
+    return path
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_llama_cpp_computes_what_we_write_as_we_do(peer: Peer, name: str, tmp_path: Path) -> None:
+    path = written(name, tmp_path)
+    ours, theirs = our_log_probabilities(open_checkpoint(path)), peer.log_probabilities(path)
+    assert np.abs(ours - theirs).max() < 1e-3 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_our_gguf_computes_what_the_folder_does(name: str, tmp_path: Path) -> None:
+    folder = our_log_probabilities(checkpoint_of(reference(CONFIGURATIONS[name])))
+    assert np.abs(our_log_probabilities(open_checkpoint(written(name, tmp_path))) - folder).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("name", [name for name in KNOWN if name.endswith("-wide")])
+def test_what_llama_cpp_quantises_we_read(peer: Peer, name: str, kind: str, tmp_path: Path) -> None:
+    path, quantised = written(name, tmp_path), tmp_path / "quantised.gguf"
+    assert peer.ask(quantise=str(path), to=str(quantised), type=TYPES[kind])["done"]
+    checkpoint = open_checkpoint(quantised)
+    assert kind in {info.type for info in checkpoint.tensors.values()}
+    ours, theirs = our_log_probabilities(checkpoint), peer.log_probabilities(quantised)
+    # Both round activations to 8 bits, each in its own blocks.
+    assert np.abs(ours - theirs).max() < 0.1 * np.abs(ours).max()
