@@ -2,6 +2,7 @@
 
     FreeholdError                   what was wrong, and a hint with the next step
     ├── ModelNotFound               no model of that name or path
+    ├── CatalogueError              a file of the catalogue does not say what it must
     ├── StoreError                  the model store, or a file in it, cannot be used
     ├── DownloadError               the hub, or the network to it, did not give what was asked
     ├── CheckpointError             a weight file is truncated, corrupt, hostile or of an unknown kind
@@ -39,6 +40,10 @@ class FreeholdError(Exception):
 
 class ModelNotFound(FreeholdError):
     """No model of that name, folder or file."""
+
+
+class CatalogueError(FreeholdError):
+    """A file of the catalogue is damaged."""
 
 
 class StoreError(FreeholdError):

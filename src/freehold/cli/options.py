@@ -10,7 +10,10 @@ BackendName = Literal["native", "torch"]
 DtypeName = Literal["q4", "q8", "f16", "f32"]
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A name (pebble, org/name, org/name:Q4_K_M), a folder, or a .gguf file.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A name (pebble, qwen2.5:7b, org/name, org/name:Q4_K_M), a folder, or a .gguf file."
+    ),
 ]
 BackendOption = Annotated[
     BackendName, typer.Option("--backend", help="native: our kernels on the processor; torch: PyTorch, if installed.")

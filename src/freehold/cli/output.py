@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -35,11 +36,28 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell, two spaces apart."""
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Sequence[str] = ()) -> None:
+    """Columns as wide as their widest cell, two spaces apart.
+
+    Args:
+        optional: columns that a terminal too narrow for all goes without, the first ones first; a note names them.
+    """
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    hidden: list[str] = []
+    kept = list(range(len(header)))
+    room = terminal_width()
+    while room is not None and len(hidden) < len(optional) and sum(widths[column] + 2 for column in kept) - 2 > room:
+        kept.remove(header.index(optional[len(hidden)]))
+        hidden.append(optional[len(hidden)])
     for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("  ".join(row[column].ljust(widths[column]) for column in kept).rstrip())
+    if hidden:
+        print_note(f"a wider terminal also shows {', '.join(hidden)}; so does --json")
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output goes to; None where it goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def styled(text: str, code: str, stream: TextIO) -> str:

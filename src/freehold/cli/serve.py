@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import freehold
+from freehold.catalogue import find
 from freehold.cli.options import BackendOption, ContextOption, DtypeOption
 from freehold.cli.output import styled
 from freehold.cli.progress import progress_bar
@@ -99,7 +100,7 @@ def _served_names(models: list[str]) -> dict[str, str]:
 
 
 def _public_name(name: str) -> str:
-    if name in BUNDLED:
+    if name in BUNDLED or find(name) is not None:
         return name
     try:
         return str(ModelName.parse(name)).removeprefix(HUB_PREFIX)

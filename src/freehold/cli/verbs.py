@@ -25,6 +25,7 @@ VERBS = {
     "run": Verb("run", "Answer a prompt, or chat when there is none"),
     "serve": Verb("serve", "Serve models over OpenAI's HTTP API"),
     "pull": Verb("pull", "Download a model, or continue an interrupted download"),
+    "models": Verb("models", "Search the models that can be pulled by a short name"),
     "ls": Verb("ls", "List the models on this machine"),
     "list": Verb("ls", None),
     "show": Verb("show", "Describe a model, and the memory it needs"),

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from freehold.catalogue import Target, entry_of, find, short_names
 from freehold.errors import ModelNotFound, StoreError
 from freehold.store.home import MANIFEST, Home
 from freehold.store.manifest import Manifest
-from freehold.store.names import HUB_PREFIX, ModelName, nearest
+from freehold.store.names import HUB_PREFIX, ModelName, model_name, nearest
 from freehold.store.selection import SAFETENSORS
 
 BUNDLED = ("pebble",)
@@ -48,7 +49,8 @@ class StoredModel:
 def resolve(name: str, *, home: Home | None = None) -> Path:
     """The folder or file that a name stands for.
 
-    A bundled or pulled name comes before a folder of the same spelling; `./name` always means the folder.
+    A bundled or pulled name comes before a folder of the same spelling; `./name` always means the folder. A short name
+    of the catalogue means what it was pulled as.
 
     Raises:
         ModelNotFound: there is nothing of that name; the nearest names are in the hint.
@@ -113,18 +115,17 @@ def bundled_model(name: str) -> StoredModel:
     return StoredModel(name, folder, SAFETENSORS, size, "bundled", licence=licence[1] if licence else None)
 
 
-def _is_name(text: str) -> bool:
+def _named(text: str) -> ModelName | None:
     try:
-        ModelName.parse(text)
+        return model_name(text)
     except StoreError:
-        return False
-    return True
+        return None
 
 
 def _pulled(home: Home, name: str) -> Path | None:
-    if not _is_name(name):
+    parsed = _named(name)
+    if parsed is None:
         return None
-    parsed = ModelName.parse(name)
     variants = pulled_variants(home, parsed)
     if parsed.variant is not None:
         chosen = next(filter(parsed.covers, variants), None)
@@ -157,11 +158,18 @@ def _local(home: Home, name: str) -> Path:
 
 def not_found(home: Home, name: str) -> ModelNotFound:
     """The error for a name that stands for nothing, with the nearest names that do."""
-    close = nearest(name, [*BUNDLED, *(model.name for model in _stored(home))])
-    wanted = name if _is_name(name) else "org/name"
+    target = find(name)
+    here = [model.name for model in _stored(home)]
+    close = nearest(name, [*BUNDLED, *here, *short_names()]) if target is None else _other_forms(target, here)
+    wanted = "org/name" if _named(name) is None else name
     steps = f"freehold pull {wanted} downloads {'it' if wanted == name else 'one'}, freehold ls lists what is here"
     hint = f"did you mean {' or '.join(close)}? {steps}" if close else steps
     return ModelNotFound(f"there is no model or path {name!r}", hint=hint)
+
+
+def _other_forms(target: Target, here: list[str]) -> list[str]:
+    """What was pulled of the same model in another form."""
+    return [name for name in here if entry_of(ModelName.parse(name).repository) == target.entry]
 
 
 def _stored(home: Home) -> Iterator[StoredModel]:

@@ -13,7 +13,7 @@ from freehold.store.hub import Hub, Repository
 from freehold.store.installing import exclusive, install, verified_sha256
 from freehold.store.manifest import LockedFile, Manifest
 from freehold.store.models import StoredModel, complete, stored_model
-from freehold.store.names import ModelName
+from freehold.store.names import ModelName, model_name
 from freehold.store.progress import Progress, silent
 from freehold.store.selection import (
     INDEX,
@@ -35,7 +35,8 @@ def pull(
     """Download a model, or continue an interrupted download, and add it to the store.
 
     Args:
-        name: `org/name`, `hf:org/name`, or `org/name:Q4_K_M` for one file of a GGUF repository.
+        name: `org/name`, `hf:org/name`, `org/name:Q4_K_M` for one file of a GGUF repository, or a short name of the
+            catalogue.
         revision: a branch, tag or commit; None takes the main branch.
         progress: told what is being done, and how far it is in bytes.
 
@@ -45,7 +46,7 @@ def pull(
         StoreError: the name, the repository's files or the disk do not allow it.
     """
     home = home or Home.from_environment()
-    wanted = ModelName.parse(name)
+    wanted = model_name(name)
     hub = Hub()
     repository = hub.repository(wanted, revision)
     transfer = _Transfer(hub, home, wanted, repository, progress)

@@ -9,7 +9,7 @@ from freehold.errors import StoreError
 from freehold.store.home import MANIFEST, Home
 from freehold.store.installing import exclusive, sweep_blobs
 from freehold.store.models import BUNDLED, display_name, not_found, pulled_variants
-from freehold.store.names import ModelName
+from freehold.store.names import ModelName, model_name
 
 
 def remove(name: str, *, home: Home | None = None) -> list[str]:
@@ -25,7 +25,7 @@ def remove(name: str, *, home: Home | None = None) -> list[str]:
     home = home or Home.from_environment()
     if name in BUNDLED:
         raise StoreError(f"{name} is part of Freehold and cannot be removed")
-    parsed = ModelName.parse(name)
+    parsed = model_name(name)
     variants = [variant for variant in pulled_variants(home, parsed) if parsed.covers(variant)]
     unfinished = [home.downloads(parsed, variant) for variant in _unfinished(home, parsed)]
     if not variants and not unfinished:
