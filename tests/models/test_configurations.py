@@ -29,6 +29,9 @@ PUBLISHED = {
     "Qwen--Qwen2.5-7B-Instruct_config.json": 7.62,
     "Qwen--Qwen2.5-32B-Instruct_config.json": 32.76,
     "Qwen--Qwen2.5-3B_config.json": 3.09,
+    "google--gemma-2-2b-it_config.json": 2.61,
+    "google--gemma-2-9b-it_config.json": 9.24,
+    "google--gemma-2-27b-it_config.json": 27.23,
 }
 
 VALID: dict[str, Any] = {
@@ -64,11 +67,18 @@ def test_weight_maps_cover_the_tensor_names_of_released_models(folder: str) -> N
     assert {tensor.name for tensor in tensors} == set(released)
 
 
-def test_weight_maps_cover_the_tensor_names_of_a_released_gguf() -> None:
-    expected = json.loads(asset("configs/ollama-convert-expected/Qwen2.5-0.5B-Instruct.json").read_text())
+# What a converted model's file holds -> what tells its configuration.
+CONVERTED: dict[str, dict[str, Any]] = {
+    "Qwen2.5-0.5B-Instruct": {"architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 24},
+    "gemma-2-2b-it": {"architectures": ["Gemma2ForCausalLM"], "num_hidden_layers": 26, "sliding_window": 4096},
+}
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_weight_maps_cover_the_tensor_names_of_converted_models(name: str) -> None:
+    expected = json.loads(asset(f"configs/ollama-convert-expected/{name}.json").read_text())
     released = {name for name in expected if name.endswith((".weight", ".bias"))}
-    values = {**VALID, "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 24, "tie_word_embeddings": True}
-    model = outline(MemoryCheckpoint(values, {}))
+    model = outline(MemoryCheckpoint({**VALID, "tie_word_embeddings": True, **CONVERTED[name]}, {}))
     tensors = model.weights.tensors(Naming.GGUF, model.config, parameter_shapes(model), released)
     assert {tensor.name for tensor in tensors} == released
 

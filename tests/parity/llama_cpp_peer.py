@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-import llama_cpp
+import llama_cpp  # type: ignore[import-not-found]
 
 CONTEXT = 512
 

@@ -62,6 +62,23 @@ class Fields:
             raise self.refuse(key, "one of " + ", ".join(choices))
         return choices[value]
 
+    def choices(self, key: str, choices: Mapping[str, Choice], count: int) -> tuple[Choice, ...]:
+        """The meanings of a list of so many string values."""
+        values = self.values.get(self.prefix + key)
+        if not isinstance(values, list) or len(values) != count:
+            raise self.refuse(key, f"a list of {count} values")
+        if any(not isinstance(value, str) or value not in choices for value in values):
+            raise self.refuse(key, "values of " + ", ".join(choices))
+        return tuple(choices[value] for value in values)
+
+    def optional_number(self, key: str) -> float | None:
+        """A finite number above 0, or None where it is absent or null."""
+        return self.number(key) if self.has(key) else None
+
+    def optional_integer(self, key: str) -> int | None:
+        """An integer of at least 1, or None where it is absent or null."""
+        return self.integer(key) if self.has(key) else None
+
     def mapping(self, key: str) -> Fields | None:
         """A nested object, or None where it is absent or null."""
         value = self.values.get(self.prefix + key)

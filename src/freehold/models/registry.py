@@ -14,13 +14,18 @@ from freehold.models.network import Network
 
 # Hugging Face's `architectures` entry -> module and class.
 FAMILIES: Mapping[str, tuple[str, str]] = {
+    "Gemma2ForCausalLM": ("gemma2", "Gemma2"),
     "LlamaForCausalLM": ("llama", "Llama"),
     "MistralForCausalLM": ("mistral", "Mistral"),
     "Qwen2ForCausalLM": ("qwen2", "Qwen2"),
 }
 
 # GGUF's `general.architecture` -> the name above. GGUF does not tell Mistral from Llama.
-GGUF_ARCHITECTURES: Mapping[str, str] = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+GGUF_ARCHITECTURES: Mapping[str, str] = {
+    "gemma2": "Gemma2ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+}
 
 
 def family_of(checkpoint: Checkpoint) -> tuple[type[Network], ModelConfig]:

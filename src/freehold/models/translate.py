@@ -21,7 +21,7 @@ from freehold.models.fields import Fields
 Config = TypeVar("Config", bound=ModelConfig)
 
 MOST_LAYERS = 4096
-ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
+ACTIVATIONS = {"silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 
 
 def decoder_from_hugging_face(fields: Fields, config: type[Config], architecture: str, **differences: Any) -> Config:
@@ -69,6 +69,23 @@ def built(
 def layer_count(fields: Fields) -> int:
     """Layers by config.json, bounded before anything is built for each of them."""
     return fields.integer("num_hidden_layers", most=MOST_LAYERS)
+
+
+def windows_by_type(fields: Fields, layers: int, default: tuple[bool, ...]) -> tuple[int | None, ...]:
+    """Each layer's window, from `layer_types` and `sliding_window`.
+
+    Args:
+        default: whether each layer has a window, where `layer_types` is absent.
+    """
+    kinds = {"sliding_attention": True, "full_attention": False}
+    sliding = fields.choices("layer_types", kinds, layers) if fields.has("layer_types") else default
+    window = fields.integer("sliding_window") if any(sliding) else None
+    return tuple(window if one else None for one in sliding)
+
+
+def layer_types(config: ModelConfig) -> list[str]:
+    """The inverse of `windows_by_type`."""
+    return ["full_attention" if window is None else "sliding_attention" for window in config.windows]
 
 
 def rope_from_hugging_face(fields: Fields, head_dim: int, *, theta: float = 10000.0, share: float = 1.0) -> RopeConfig:

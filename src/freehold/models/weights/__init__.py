@@ -1,6 +1,6 @@
 """Weight maps: how a checkpoint's tensors hold our parameters. Total in both directions."""
 
-from freehold.models.weights.map import LLAMA_SHAPED, ROTARY_TABLES, WeightMap
+from freehold.models.weights.map import LLAMA_SHAPED, ROTARY_TABLES, WeightMap, with_names
 from freehold.models.weights.matching import Location, match_tensors
 from freehold.models.weights.orders import (
     Order,
@@ -27,4 +27,5 @@ __all__ = [
     "interleaved_parts",
     "match_tensors",
     "pairs_from_halves",
+    "with_names",
 ]

@@ -31,6 +31,12 @@ LLAMA_SHAPED: tuple[Names, ...] = (
 ROTARY_TABLES = ("model.layers.{i}.self_attn.rotary_emb.inv_freq", "rope_freqs.weight")
 
 
+def with_names(*rows: Names, base: tuple[Names, ...] = LLAMA_SHAPED) -> tuple[Names, ...]:
+    """The rows of `base`, with others in the place of those for the same modules, and new ones at the end."""
+    known = {row[0]: row for row in base}
+    return tuple((known | {row[0]: row for row in rows}).values())
+
+
 @dataclass(frozen=True)
 class WeightMap:
     """The names of a family's tensors.
