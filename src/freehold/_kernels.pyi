@@ -91,6 +91,11 @@ def attention(
     values: npt.NDArray[Any],
     scale: float,
     window: int,
+    chunk: int,
+    softcap: float,
+    causal: bool,
+    sinks: Float32Array | None,
+    slopes: Float32Array | None,
     out: Float32Array,
 ) -> None: ...
 def uniform(seed: int, position: int) -> float: ...

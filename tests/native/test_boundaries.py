@@ -58,6 +58,11 @@ def attention_arguments() -> dict[str, Any]:
         "values": floats(4, 2, 8, 8),
         "scale": 1.0,
         "window": 0,
+        "chunk": 0,
+        "softcap": 0.0,
+        "causal": True,
+        "sinks": floats(4),
+        "slopes": floats(4),
         "out": floats(5, 32),
     }
 
@@ -175,10 +180,10 @@ def test_arrays_that_cannot_be_written_are_refused_as_results(name: str) -> None
 @pytest.mark.parametrize("name", CALLS)
 def test_whole_numbers_out_of_range_are_refused(name: str) -> None:
     call, arguments = CALLS[name]
-    fine = {("attention", "window", number) for number in (0, 2**31)}
+    fine = {("attention", argument, number) for argument in ("window", "chunk") for number in (0, 2**31)}
     fine |= {(kind, argument, 0) for kind in CALLS for argument in ("first", "offset")}
     for argument, value in arguments().items():
-        if not isinstance(value, int):
+        if not isinstance(value, int) or isinstance(value, bool):
             continue
         for number in NUMBERS:
             if (name, argument, number) not in fine:
@@ -209,6 +214,13 @@ def test_whole_numbers_out_of_range_are_refused(name: str) -> None:
         ({"keys": np.zeros((4, 2, 1, 8, 8), np.float16)}, "values is of type float32, must be float16"),
         ({"values": floats(4, 2, 0, 8)}, r"values.shape\[2\] is 0, must be from 1"),
         ({"window": -1}, "window is -1"),
+        ({"chunk": -1}, "chunk is -1"),
+        ({"softcap": -1.0}, "softcap is -1.0*, must be finite and at least 0"),
+        ({"softcap": np.inf}, "softcap is inf"),
+        ({"softcap": np.nan}, "softcap is .*nan"),
+        ({"sinks": floats(3)}, r"sinks.shape\[0\] is 3, must be 4"),
+        ({"slopes": floats(5)}, r"slopes.shape\[0\] is 5, must be 4"),
+        ({"q": floats(5, 0, 8), "out": floats(5, 0)}, r"q.shape\[1\] is 0, must be from 1"),
     ],
 )
 def test_batches_that_do_not_fit_their_cache_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -1,5 +1,10 @@
 #include "runtime/attention.hpp"
 
+#include <nanobind/stl/optional.h>
+
+#include <cmath>
+#include <optional>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
@@ -51,12 +56,18 @@ int64_t set_cache(AttentionJob& job, const WritableArray& keys, const WritableAr
     return blocks;
 }
 
+const float* per_head(const std::optional<Array>& array, const char* name, int64_t heads) {
+    return array ? vector_of<float>(*array, name, heads) : nullptr;
+}
+
 void bind_attend(const Array& q, const Array& k, const Array& v, const Array& positions, const Array& offsets,
                  const Array& block_tables, const Array& block_offsets, const WritableArray& keys,
-                 const WritableArray& values, float scale, int64_t window, const WritableArray& out) {
+                 const WritableArray& values, float scale, int64_t window, int64_t chunk, float softcap, bool causal,
+                 const std::optional<Array>& sinks, const std::optional<Array>& slopes, const WritableArray& out) {
     const Heads query = heads_of(q, "q");
     const Heads key = heads_of(k, "k");
     const Heads value = heads_of(v, "v");
+    in_range("q.shape[1]", query.heads, 1, most_int32);
     if (key.heads < 1 || query.heads % key.heads != 0)
         refuse("q has ", query.heads, " heads, which is not a multiple of k's ", key.heads);
     in_range("head_dim", query.head_dim, 1, most_int32);
@@ -71,6 +82,12 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
     job.heads = query.heads, job.kv_heads = key.heads, job.head_dim = query.head_dim;
     job.scale = scale;
     job.window = in_range("window", window, 0, most_elements);
+    job.chunk = in_range("chunk", chunk, 0, most_elements);
+    if (!(softcap >= 0) || std::isinf(softcap)) refuse("softcap is ", softcap, ", must be finite and at least 0");
+    job.softcap = softcap;
+    job.causal = causal;
+    job.sinks = per_head(sinks, "sinks", job.heads);
+    job.slopes = per_head(slopes, "slopes", job.heads);
     const int64_t blocks = set_cache(job, keys, values);
     job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.head_dim);
     const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
@@ -85,7 +102,8 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
 void bind_attention(nb::module_& module) {
     using namespace nb::literals;
     module.def("attention", bind_attend, "q"_a, "k"_a, "v"_a, "positions"_a, "offsets"_a, "block_tables"_a,
-               "block_offsets"_a, "keys"_a, "values"_a, "scale"_a, "window"_a, "out"_a);
+               "block_offsets"_a, "keys"_a, "values"_a, "scale"_a, "window"_a, "chunk"_a, "softcap"_a, "causal"_a,
+               "sinks"_a.none(), "slopes"_a.none(), "out"_a);
 }
 
 }  // namespace freehold

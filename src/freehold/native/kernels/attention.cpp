@@ -1,6 +1,6 @@
-// Paged causal attention for the rows of one sequence and one KV head.
+// Paged attention for the rows of one sequence and one KV head.
 //
-// Each query (one row of one head) is computed in one fixed order that only its own position and window decide: scores
+// Each query (one row of one head) is computed in one fixed order that only what it sees decides: scores
 // as chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as
 // chains over positions in ascending order. Queries that share a KV head are taken together, as far as the registers
 // go, only to load keys and values once; where their ranges of positions differ, each does the rest of its own alone.
@@ -68,11 +68,13 @@ FREEHOLD_INLINE void prefetch_values(const Pages<Cache>& pages, int64_t block) {
 
 struct Query {
     const float* q;
-    float* out;       // [head_dim] of the result
-    float* scores;    // of position `origin` and on
-    float* weighted;  // [value_dim], sums of values
-    int64_t start;    // the first position it sees
-    int64_t limit;    // one past the last
+    float* out;        // [head_dim] of the result
+    float* scores;     // of position `origin` and on
+    float* weighted;   // [value_dim], sums of values
+    int64_t head;
+    int64_t position;  // its own
+    int64_t start;     // the first position it sees
+    int64_t limit;     // one past the last
 };
 
 // Scores of Groups * 8 positions for several queries; a lane is a position.
@@ -112,8 +114,23 @@ void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, 
     }
 }
 
-// Scores become exp(score - maximum); returns their sum.
-float soften(float* scores, int64_t count) {
+// What scores go through where the job has a softcap or slopes, `scores` being those that the query sees.
+void adjust(const AttentionJob& job, const Query& query, float* scores) {
+    const int64_t count = query.limit - query.start;
+    if (job.softcap > 0)
+        for (int64_t i = 0; i < count; i += lanes)
+            store(scores + i, job.softcap * hyperbolic_tangent(load(scores + i) / job.softcap));
+    if (job.slopes == nullptr) return;
+    const Floats slope = broadcast(job.slopes[query.head]);
+    for (int64_t i = 0; i < count; i += lanes) {
+        const auto first = static_cast<int32_t>(query.start + i - query.position);
+        const Floats distances = to_floats(first + Ints{0, 1, 2, 3, 4, 5, 6, 7});
+        store(scores + i, multiply_add(slope, distances, load(scores + i)));
+    }
+}
+
+// Scores become exp(score - maximum); returns their sum. A sink is one more score, which only the sum knows.
+float soften(float* scores, int64_t count, const float* sink) {
     store(scores + count, broadcast(-__builtin_inff()));  // so that whole vectors may be read
     Floats largest = broadcast(-__builtin_inff());
     for (int64_t i = 0; i < count; i += lanes) {
@@ -122,8 +139,9 @@ float soften(float* scores, int64_t count) {
     }
     float maximum = largest[0];
     for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;
+    if (sink != nullptr) maximum = *sink > maximum ? *sink : maximum;
 
-    double total = 0;
+    double total = sink == nullptr ? 0 : exponential(broadcast(*sink - maximum))[0];
     for (int64_t begin = 0; begin < count; begin += sum_chunk) {
         Floats sums{};
         for (int64_t i = begin; i < count && i < begin + sum_chunk; i += lanes) {
@@ -186,7 +204,10 @@ void attend_queries(const Pages<Cache>& pages, const Query* queries) {
     score_all<Cache, Queries>(pages, queries, origin, start, limit);
     float totals[Queries];
     for (int i = 0; i < Queries; ++i) {
-        totals[i] = soften(queries[i].scores + queries[i].start - origin, queries[i].limit - queries[i].start);
+        float* scores = queries[i].scores + queries[i].start - origin;
+        if (job.softcap > 0 || job.slopes != nullptr) adjust(job, queries[i], scores);
+        const float* sink = job.sinks == nullptr ? nullptr : job.sinks + queries[i].head;
+        totals[i] = soften(scores, queries[i].limit - queries[i].start, sink);
         for (int64_t d = 0; d < pages.value_dim; d += lanes) store(queries[i].weighted + d, Floats{});
         if (queries[i].start < common_start)
             add_values<Cache, 1>(pages, queries + i, origin, queries[i].start, common_start);
@@ -199,26 +220,39 @@ void attend_queries(const Pages<Cache>& pages, const Query* queries) {
     }
 }
 
+// The first position that a row sees.
+int64_t first_seen(const AttentionJob& job, int64_t position) {
+    int64_t start = 0;
+    if (job.window > 0 && position + 1 > job.window) start = position + 1 - job.window;
+    if (job.chunk > 0 && position / job.chunk * job.chunk > start) start = position / job.chunk * job.chunk;
+    return start;
+}
+
+int64_t last_seen(const AttentionJob& job, const AttentionRange& range, int64_t row) {
+    return job.causal ? job.positions[row] : range.positions - 1;
+}
+
 template <typename Cache>
 void attend_range(const AttentionJob& job, const AttentionRange& range, float* scratch) {
-    const int64_t group = job.heads / job.kv_heads;
+    const int64_t group = range.last_head - range.first_head;
     const int64_t count = (range.last - range.first) * group;
     const Pages<Cache> pages{job, range.blocks, range.kv_head, range.last - range.first == 1};
-    const int64_t stride = attention_scratch(job, job.positions[range.last - 1] + 1) / most_queries;
+    const int64_t stride = attention_scratch(job, last_seen(job, range, range.last - 1) + 1) / most_queries;
     for (int64_t first = 0; first < count; first += most_queries) {
         const int64_t together = count - first < most_queries ? count - first : most_queries;
         Query queries[most_queries];
         for (int64_t i = 0; i < together; ++i) {
             const int64_t row = range.first + (first + i) / group;
-            const int64_t head = range.kv_head * group + (first + i) % group;
-            const int64_t limit = int64_t{job.positions[row]} + 1;
+            const int64_t head = range.first_head + (first + i) % group;
             queries[i] = {
                 .q = job.q + row * job.q_stride + head * job.head_dim,
                 .out = job.out + (row * job.heads + head) * job.head_dim,
                 .scores = scratch + i * stride + pages.value_dim,
                 .weighted = scratch + i * stride,
-                .start = job.window > 0 && limit > job.window ? limit - job.window : 0,
-                .limit = limit,
+                .head = head,
+                .position = job.positions[row],
+                .start = first_seen(job, job.positions[row]),
+                .limit = last_seen(job, range, row) + 1,
             };
         }
         switch (together) {

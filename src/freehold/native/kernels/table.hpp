@@ -20,7 +20,7 @@ struct LinearJob {
 
 enum class Activation : uint8_t { silu, gelu_tanh };
 
-// Paged causal attention. Layouts of the cache, for head_dim d padded to whole vectors in the values:
+// Paged attention. Layouts of the cache, for head_dim d padded to whole vectors in the values:
 //     keys    [blocks][kv_heads][block_size / 8, rounded up][head_dim][8 positions]
 //     values  [blocks][kv_heads][block_size][head_dim rounded up to 8]
 struct AttentionJob {
@@ -36,14 +36,22 @@ struct AttentionJob {
     bool half_cache;  // float16, else float32
     int64_t block_size;
     float scale;
-    int64_t window;  // 0 for none
+    int64_t window;       // 0 for none
+    int64_t chunk;        // 0 for none
+    float softcap;        // 0 for none
+    bool causal;          // else every row sees its whole sequence
+    const float* sinks;   // [heads], or null
+    const float* slopes;  // [heads], or null
 };
 
-// Rows [first, last) of one sequence, whose cache blocks are `blocks`.
+// Rows [first, last) and heads [first_head, last_head) of one sequence, which has so many positions by now and whose
+// cache blocks are `blocks`. The heads all read `kv_head`.
 struct AttentionRange {
     const int32_t* blocks;
+    int64_t positions;
     int64_t first, last;
     int64_t kv_head;
+    int64_t first_head, last_head;
 };
 
 struct LogitStatistics {

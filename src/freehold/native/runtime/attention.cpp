@@ -13,6 +13,7 @@ namespace freehold {
 namespace {
 
 constexpr int64_t rows_together = 16;
+constexpr int64_t heads_together = 4;  // that share what a kernel loads
 
 using std::to_string;
 
@@ -47,11 +48,21 @@ std::vector<AttentionRange> ranges_of(const RaggedBatch& batch) {
     std::vector<AttentionRange> ranges;
     for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
         const int64_t end = batch.offsets[sequence + 1];
-        const int32_t* blocks = batch.block_tables + batch.block_offsets[sequence];
-        for (int64_t first = batch.offsets[sequence]; first < end; first += rows_together)
-            ranges.push_back({blocks, first, std::min(first + rows_together, end), 0});
+        AttentionRange range{};
+        range.blocks = batch.block_tables + batch.block_offsets[sequence];
+        for (range.first = batch.offsets[sequence]; range.first < end; range.first = range.last) {
+            range.positions = batch.positions[end - 1] + int64_t{1};
+            range.last = std::min(range.first + rows_together, end);
+            ranges.push_back(range);
+        }
     }
     return ranges;
+}
+
+// The size of the parts that make so many, of `group` heads, when only the last may be no multiple of heads_together.
+int64_t part_of(int64_t group, int64_t parts) {
+    const int64_t heads = (group + parts - 1) / parts;
+    return std::min(group, (heads + heads_together - 1) / heads_together * heads_together);
 }
 
 }  // namespace
@@ -85,8 +96,15 @@ void attention(const AttentionJob& job, const RaggedBatch& batch) {
     parallel_ranges(pieces, 8, [&](int64_t first, int64_t last) {
         for (int64_t piece = first; piece < last; ++piece) kernel.write_cache(job, piece_of(piece));
     });
-    parallel_for(pieces, workers, [&](int64_t piece, int worker) {
-        kernel.attend(job, piece_of(piece), scratch + worker * scratch_size);
+    // Many heads may share few KV heads: where these are too few to go round, parts of their heads do.
+    const int64_t group = job.heads / job.kv_heads;
+    const int64_t part = part_of(group, (workers + pieces - 1) / pieces);
+    const int64_t parts = (group + part - 1) / part;
+    parallel_for(pieces * parts, workers, [&](int64_t index, int worker) {
+        AttentionRange range = piece_of(index / parts);
+        range.first_head = range.kv_head * group + index % parts * part;
+        range.last_head = std::min(range.first_head + part, (range.kv_head + 1) * group);
+        kernel.attend(job, range, scratch + worker * scratch_size);
     });
 }
 

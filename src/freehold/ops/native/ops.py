@@ -21,15 +21,13 @@ from freehold.ops.base import (
 )
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
+from freehold.ops.native.attention import attend
 from freehold.ops.native.cache import CacheType, NativeLayerCache, bytes_per_position, create_layer, element_type
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
 
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
-
-# Positions per block of the cache that a call without one makes for itself; results do not depend on it.
-TRANSIENT_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,39 +124,7 @@ class NativeOps:
         sinks: Float32Array | None = None,
         slopes: Float32Array | None = None,
     ) -> Float32Array:
-        if rules != AttentionRules(rules.scale, rules.window) or sinks is not None or slopes is not None:
-            raise NotImplementedError(f"{rules}, sinks, slopes")
-        block_tables, block_offsets = batch.block_tables, batch.block_offsets
-        if cache is None:
-            cache, block_tables, block_offsets = self._transient(batch, AttentionCache(*k.shape[1:]))
-        if rules.window is not None and rules.window < 1:
-            raise ValueError(f"window is {rules.window}, must be at least 1")
-        out = np.empty((len(q), q.shape[1] * q.shape[2]), np.float32)
-        _kernels.attention(
-            q,
-            k,
-            v,
-            batch.positions,
-            batch.offsets,
-            block_tables,
-            block_offsets,
-            cache.keys,
-            cache.values,
-            rules.scale,
-            rules.window or 0,
-            out,
-        )
-        return out
-
-    def _transient(self, batch: Batch, layer: AttentionCache) -> tuple[NativeLayerCache, Int32Array, Int32Array]:
-        """A cache with room for exactly the batch's rows, and its block tables; every sequence begins at position 0."""
-        starts = batch.positions[batch.offsets[:-1]]
-        if starts.any():
-            raise ValueError(f"without a cache a sequence begins at position 0, but one begins at {starts.max()}")
-        blocks = -(-np.diff(batch.offsets) // TRANSIENT_BLOCK)
-        tables = np.arange(blocks.sum(), dtype=np.int32)
-        offsets = np.concatenate([[0], np.cumsum(blocks)]).astype(np.int32)
-        return create_layer(layer, len(tables), TRANSIENT_BLOCK, self.cache_type), tables, offsets
+        return attend(q, k, v, batch, cache, rules=rules, sinks=sinks, slopes=slopes, cache_type=self.cache_type)
 
     def latent_attention(
         self,
@@ -231,6 +197,9 @@ class NativeOps:
     def add(self, x: Float32Array, y: Float32Array) -> Float32Array:
         _kernels.add(x, y)
         return x
+
+    def concatenate(self, parts: Sequence[Float32Array]) -> Float32Array:
+        return np.concatenate(parts, axis=-1)
 
     def select_rows(self, x: Float32Array, rows: Int32Array) -> Float32Array:
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(x):

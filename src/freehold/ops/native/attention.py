@@ -1,0 +1,89 @@
+"""Attention over the native kernels: what is checked and prepared before they run."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from freehold import _kernels
+from freehold.ops.base import AttentionCache, AttentionRules
+from freehold.ops.batch import Batch
+from freehold.ops.native.cache import CacheType, NativeLayerCache, create_layer
+
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
+
+# Positions per block of the cache that a call without one makes for itself; results do not depend on it.
+TRANSIENT_BLOCK = 64
+
+
+def attend(
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    batch: Batch,
+    cache: NativeLayerCache | None,
+    *,
+    rules: AttentionRules,
+    sinks: Float32Array | None,
+    slopes: Float32Array | None,
+    cache_type: CacheType,
+) -> Float32Array:
+    """`Ops.attention`.
+
+    Args:
+        cache_type: what keys and values pass through where there is no cache.
+
+    Raises:
+        ValueError: rules that contradict themselves or the cache; arrays that do not fit each other.
+    """
+    _check(rules, cached=cache is not None)
+    tables, table_offsets = batch.block_tables, batch.block_offsets
+    if cache is None:
+        tables, table_offsets = _transient_blocks(batch)
+        cache = create_layer(AttentionCache(*k.shape[1:]), len(tables), TRANSIENT_BLOCK, cache_type)
+    out = np.empty((len(q), q.shape[1] * q.shape[2]), np.float32)
+    _kernels.attention(
+        q,
+        k,
+        v,
+        batch.positions,
+        batch.offsets,
+        tables,
+        table_offsets,
+        cache.keys,
+        cache.values,
+        rules.scale,
+        rules.window or 0,
+        rules.chunk or 0,
+        rules.softcap or 0.0,
+        rules.causal,
+        sinks,
+        slopes,
+        out,
+    )
+    return out
+
+
+def _check(rules: AttentionRules, *, cached: bool) -> None:
+    """What would otherwise be taken for "none", or for something else."""
+    for name, value in (("window", rules.window), ("chunk", rules.chunk)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}, must be at least 1")
+    if rules.softcap is not None and not 0 < rules.softcap < np.inf:
+        raise ValueError(f"softcap is {rules.softcap}, must be finite and above 0")
+    if rules.causal:
+        return
+    if cached:
+        raise ValueError("attention that is not causal sees whole sequences, so it cannot have a cache")
+    if rules.window is not None or rules.chunk is not None:
+        raise ValueError(f"window is {rules.window} and chunk {rules.chunk}, but only causal attention has either")
+
+
+def _transient_blocks(batch: Batch) -> tuple[Int32Array, Int32Array]:
+    """Block tables of a cache for exactly the batch's rows, where every sequence begins at position 0."""
+    starts = batch.positions[batch.offsets[:-1]]
+    if starts.any():
+        raise ValueError(f"without a cache a sequence begins at position 0, but one begins at {starts.max()}")
+    blocks = -(-np.diff(batch.offsets) // TRANSIENT_BLOCK)
+    return np.arange(blocks.sum(), dtype=np.int32), np.concatenate([[0], np.cumsum(blocks)]).astype(np.int32)
