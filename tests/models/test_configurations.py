@@ -30,6 +30,8 @@ PUBLISHED = {
     "Qwen--Qwen2.5-32B-Instruct_config.json": 32.76,
     "Qwen--Qwen2.5-3B_config.json": 3.09,
     "google--gemma-2-2b-it_config.json": 2.61,
+    "tiiuae--falcon-40b_config.json": 41.30,
+    "tiiuae--falcon-40b_original/config.json": 41.30,
     "google--gemma-2-9b-it_config.json": 9.24,
     "google--gemma-2-27b-it_config.json": 27.23,
 }
@@ -141,7 +143,7 @@ def test_newer_and_older_spellings_of_rope_mean_the_same() -> None:
         ("rms_norm_eps", float("nan")),
         ("rms_norm_eps", 0),
         ("rope_theta", float("inf")),
-        ("hidden_act", "relu"),
+        ("hidden_act", "mish"),
         ("tie_word_embeddings", "yes"),
         ("rope_scaling", "linear"),
         ("rope_scaling", {"rope_type": "dynamic", "factor": 2.0}),

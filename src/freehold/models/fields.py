@@ -71,6 +71,22 @@ class Fields:
             raise self.refuse(key, "values of " + ", ".join(choices))
         return tuple(choices[value] for value in values)
 
+    def integers(self, key: str, *, most: int) -> tuple[int, ...]:
+        """A list of integers from 0 on; empty where it is absent or null."""
+        values = self._value(key, [])
+        if not isinstance(values, list) or any(
+            isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most for value in values
+        ):
+            raise self.refuse(key, f"a list of integers from 0 to {most}")
+        return tuple(values)
+
+    def with_names(self, names: Mapping[str, str]) -> Fields:
+        """The same with each key, where it is absent, taken from under an older name: key -> older name."""
+        older = {key: self.values[self.prefix + old] for key, old in names.items() if self.prefix + old in self.values}
+        return Fields(
+            {**{self.prefix + key: value for key, value in older.items()}, **self.values}, self.source, self.prefix
+        )
+
     def optional_number(self, key: str) -> float | None:
         """A finite number above 0, or None where it is absent or null."""
         return self.number(key) if self.has(key) else None

@@ -14,17 +14,33 @@ from freehold.models.network import Network
 
 # Hugging Face's `architectures` entry -> module and class.
 FAMILIES: Mapping[str, tuple[str, str]] = {
+    "FalconForCausalLM": ("falcon", "Falcon"),
     "Gemma2ForCausalLM": ("gemma2", "Gemma2"),
+    "GptOssForCausalLM": ("gpt_oss", "GptOss"),
     "LlamaForCausalLM": ("llama", "Llama"),
     "MistralForCausalLM": ("mistral", "Mistral"),
+    "MixtralForCausalLM": ("mixtral", "Mixtral"),
     "Qwen2ForCausalLM": ("qwen2", "Qwen2"),
+    "Qwen3_5ForCausalLM": ("qwen3_5", "Qwen3_5"),
+    "Qwen3_5ForConditionalGeneration": ("qwen3_5", "Qwen3_5"),
+    "Qwen3_5MoeForCausalLM": ("qwen3_5_moe", "Qwen3_5Moe"),
+    "Qwen3_5MoeForConditionalGeneration": ("qwen3_5_moe", "Qwen3_5Moe"),
+    "Qwen3ForCausalLM": ("qwen3", "Qwen3"),
+    "Qwen3MoeForCausalLM": ("qwen3_moe", "Qwen3Moe"),
+    "RWForCausalLM": ("falcon", "Falcon"),  # what the first Falcons call themselves
 }
 
-# GGUF's `general.architecture` -> the name above. GGUF does not tell Mistral from Llama.
+# GGUF's `general.architecture` -> the name above. Llama's translation tells Mistral and Mixtral from Llama.
 GGUF_ARCHITECTURES: Mapping[str, str] = {
+    "falcon": "FalconForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
+    "gpt-oss": "GptOssForCausalLM",
     "llama": "LlamaForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
+    "qwen35": "Qwen3_5ForCausalLM",
+    "qwen35moe": "Qwen3_5MoeForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3moe": "Qwen3MoeForCausalLM",
 }
 
 
@@ -39,7 +55,8 @@ def family_of(checkpoint: Checkpoint) -> tuple[type[Network], ModelConfig]:
     if checkpoint.naming is Naming.GGUF:
         name = str(checkpoint.config.get("general.architecture"))
         family = family_named(_known(name, GGUF_ARCHITECTURES, source))
-        return family, family.from_gguf(Fields(checkpoint.config, source, prefix=f"{name}."), checkpoint)
+        config = family.from_gguf(Fields(checkpoint.config, source, prefix=f"{name}."), checkpoint)
+        return family_named(config.architecture), config
     architectures = checkpoint.config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else architectures
     family = family_named(_known(str(first), {name: name for name in FAMILIES}, source))

@@ -60,7 +60,7 @@ def trainable(model: Decoder) -> Iterator[tuple[str, torch.Tensor]]:
             yield f"{path}.weight", packed.weight
             if packed.bias is not None:
                 yield f"{path}.bias", packed.bias
-        else:
+        elif leaf.parameters():
             yield f"{path}.weight", cast("Any", leaf).weight
 
 

@@ -4,6 +4,7 @@ from freehold.models.blocks.attention import Attention, Mixer, Step
 from freehold.models.blocks.block import Block, FeedForward, Layer, ParallelBlock
 from freehold.models.blocks.experts import MixtureOfExperts
 from freehold.models.blocks.leaf import (
+    Constant,
     ExpertsLinear,
     LayerNorm,
     Leaf,
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "Attention",
     "Block",
+    "Constant",
     "ExpertsLinear",
     "FeedForward",
     "GatedMLP",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from freehold.models.blocks.leaf import Linear, Module, Norm, Vector
+import numpy as np
+import numpy.typing as npt
+
+from freehold.models.blocks.leaf import Constant, Linear, Module, Norm, Vector
 from freehold.models.config import ModelConfig
 from freehold.ops.base import Array, AttentionCache, AttentionRules, CacheKind, LayerCache, Ops, Rotation
 from freehold.ops.batch import Batch
@@ -46,10 +49,9 @@ class Attention(Mixer):
         rotated: whether queries and keys are rotated.
         q_norm, k_norm: normalise each head's queries and keys before they are rotated.
         sinks: whether each head has a sink, see `Ops.attention`.
+        slopes: of ALiBi, [heads], see `Ops.attention`.
         gated: whether the result of each head is multiplied by the sigmoid of a gate of its own, a part of `qkv`.
     """
-
-    slopes: Array | None = None
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Attention(Mixer):
         q_norm: Norm | None = None,
         k_norm: Norm | None = None,
         sinks: bool = False,
+        slopes: npt.NDArray[np.float32] | None = None,
         gated: bool = False,
     ):
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
@@ -70,6 +73,7 @@ class Attention(Mixer):
         self.qkv = Linear(config.hidden, parts, bias=config.qkv_bias)
         self.q_norm, self.k_norm = q_norm, k_norm
         self.sinks = Vector(self.heads) if sinks else None
+        self.slopes = None if slopes is None else Constant(slopes)
         self.output = Linear(queries, config.hidden, bias=config.output_bias)
 
     def cache(self) -> CacheKind:
@@ -83,7 +87,8 @@ class Attention(Mixer):
         v = qkv[:, queries + keys : queries + 2 * keys].reshape(tokens, self.kv_heads, self.head_dim)
         q, k = self.place(ops, q, k, step)
         sinks = None if self.sinks is None else self.sinks.weight
-        mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=self.slopes)
+        slopes = None if self.slopes is None else self.slopes.weight
+        mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=slopes)
         if "gate" in self.qkv.parts:
             mixed = ops.gate(mixed, qkv[:, queries + 2 * keys :], "sigmoid")
         return self.output(ops, mixed)

@@ -64,12 +64,14 @@ class ParallelBlock(Layer):
     """
 
     def __init__(self, *, attention: Mixer, mlp: FeedForward, norm: Callable[[], Norm], shared_norm: bool):
-        self.attention_norm = norm()
+        self.norm = norm() if shared_norm else None
+        self.side_attention_norm = None if shared_norm else norm()
         self.attention = attention
-        self.mlp_norm = None if shared_norm else norm()
+        self.side_mlp_norm = None if shared_norm else norm()
         self.mlp = mlp
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
-        normalised = self.attention_norm(ops, x)
-        made = self.mlp(ops, normalised if self.mlp_norm is None else self.mlp_norm(ops, x))
-        return ops.add(ops.add(x, self.attention(ops, normalised, step, cache)), made)
+        shared = None if self.norm is None else self.norm(ops, x)
+        made = self.mlp(ops, shared if self.side_mlp_norm is None else self.side_mlp_norm(ops, x))
+        seen = shared if self.side_attention_norm is None else self.side_attention_norm(ops, x)
+        return ops.add(ops.add(x, self.attention(ops, seen, step, cache)), made)

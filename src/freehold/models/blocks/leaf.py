@@ -10,6 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum, auto
 
+import numpy as np
+import numpy.typing as npt
+
 from freehold.ops.base import Array, ExpertsWeight, LinearWeight, Ops
 from freehold.tensors import Tensor, WeightType
 
@@ -170,6 +173,21 @@ class Vector(Leaf):
 
     def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
         self.weight = ops.vector(source(self.kind))
+
+
+class Constant(Leaf):
+    """Numbers that follow from the configuration, so that no checkpoint holds them."""
+
+    weight: Array
+
+    def __init__(self, values: npt.NDArray[np.float32]):
+        self.values = values
+
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
+    def load(self, ops: Ops, source: Source, dtype: WeightType | None) -> None:
+        self.weight = ops.vector(Tensor.from_array("constant", self.values))
 
 
 class Norm(Leaf, ABC):
