@@ -28,7 +28,7 @@ def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel
     build: Any = AutoModelForCausalLM.from_config  # transformers leaves it without types
     # Falcon's eager attention adds the ALiBi bias twice in this version, once of it with the mask.
     attention = "sdpa" if getattr(configuration, "alibi", False) else "eager"
-    model: PreTrainedModel = build(configuration, attn_implementation=attention).eval()
+    model: PreTrainedModel = build(configuration, attn_implementation=attention, experts_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             deviation = 0.2 if parameter.ndim == 2 else 0.3
