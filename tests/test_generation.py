@@ -77,7 +77,7 @@ def test_closing_the_text_cancels_the_request() -> None:
     engine = fake_engine(FakeModel(before_forward=wait_after_two_steps))
     pieces = texts(engine.stream(request([1], None)))
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     closed.set()
     assert engine.drain(30)
     assert engine.stats().generated_tokens <= 3

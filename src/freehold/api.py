@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Unpack, overload
@@ -20,7 +21,7 @@ from freehold.engine.stopping import Detokeniser
 from freehold.engine.types import EngineKeywords, EngineOptions, GenerationRequest, SamplingOptions
 from freehold.engine.validation import Limits, check_sequence
 from freehold.errors import ConfigError, EngineStopped, TemplateError, TokenizerError
-from freehold.generation import GenerationOptions, texts, to_request
+from freehold.generation import GenerationOptions, contents, events, texts, to_request
 from freehold.models import Decoder, ModelConfig, load_model
 from freehold.models.loading import Progress
 from freehold.ops import create_ops
@@ -29,7 +30,8 @@ from freehold.ops.batch import Batch
 from freehold.recommended import recommended_sampling
 from freehold.store import resolve
 from freehold.tensors import TensorType, WeightType
-from freehold.text import ChatTemplate, Text, Tokenizer, encode_conversation, load_text, text_from_gguf
+from freehold.text import ChatTemplate, Text, Tokenizer, conversation_prompt, load_text, text_from_gguf
+from freehold.text.dialects import Dialect, Event
 
 __all__ = ["EngineKeywords", "Model", "load"]
 
@@ -139,6 +141,15 @@ class Model:
         return text.template
 
     @property
+    def dialect(self) -> Dialect:
+        """How the model writes reasoning and calls of functions.
+
+        Raises:
+            TokenizerError: the model came without tokenizer files.
+        """
+        return self._require_text().dialect
+
+    @property
     def engine(self) -> Engine:
         """The engine that runs this model, started when it is first asked for.
 
@@ -155,7 +166,7 @@ class Model:
                     sampler=NativeSampler(),
                     options=self.options,
                     detokeniser=None if self.text is None else self._continue_text,
-                    end_ids=() if self.text is None else self.text.tokenizer.eos_ids,
+                    end_ids=() if self.text is None else self.text.end_ids,
                     observer=self._observer,
                 )
             return self._engine
@@ -212,13 +223,41 @@ class Model:
             stream, options: as for `generate`.
 
         Returns:
-            The assistant's answer.
+            The assistant's answer, without what it thought before; `chat_events` has that as well.
 
         Raises:
             TemplateError: the model has no chat template, or it rejects the messages.
             InvalidRequest, TokenizerError: as for `generate`.
         """
-        return self._run(encode_conversation(self.tokenizer, self.template.render, messages), stream, options)
+        pieces = contents(self.chat_events(messages, **options))
+        return pieces if stream else "".join(pieces)
+
+    def chat_events(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, object] | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> Generator[Event]:
+        """Answer a conversation: reasoning, content and calls of functions, as they come.
+
+        Args:
+            messages: as for `chat`; those of the role "tool" hold the results of calls.
+            tools: functions that the model may call, in OpenAI's form, where its template has a place for them.
+            variables: further variables that the template knows, such as enable_thinking.
+            options: as for `generate`.
+
+        Returns:
+            An iterator over `freehold.text.dialects` events; closing it cancels.
+
+        Raises:
+            TemplateError, InvalidRequest, TokenizerError: as for `chat`.
+        """
+        render = partial(self.template.render, variables=variables)
+        prompt = conversation_prompt(self.tokenizer, self.dialect, render, messages, tools=tools)
+        request = to_request(prompt.ids, options, self.recommended, shown=prompt.shown_ids)
+        return events(self.engine.stream(request), prompt.parser())
 
     def close(self) -> None:
         """Cancel what is running and stop the engine. A second call does nothing."""

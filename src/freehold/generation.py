@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from freehold.engine.stream import OutputStream
 from freehold.engine.types import FinishReason, GenerationRequest, SamplingOptions, StopOptions
 from freehold.errors import FreeholdError
+
+if TYPE_CHECKING:
+    from freehold.text.dialects import Event, Parser
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -32,8 +36,13 @@ class GenerationOptions(TypedDict, total=False):
     ignore_eos: bool
 
 
-def to_request(prompt: Sequence[int], options: GenerationOptions, recommended: SamplingOptions) -> GenerationRequest:
+def to_request(
+    prompt: Sequence[int], options: GenerationOptions, recommended: SamplingOptions, *, shown: Sequence[int] = ()
+) -> GenerationRequest:
     """The request that a prompt and keyword arguments describe.
+
+    Args:
+        shown: control tokens that are to be seen in the text.
 
     Raises:
         TypeError: a keyword that does not exist.
@@ -54,10 +63,11 @@ def to_request(prompt: Sequence[int], options: GenerationOptions, recommended: S
             token_ids=tuple(options.get("stop_token_ids", ())),
             ignore_eos=options.get("ignore_eos", False),
         ),
+        shown=tuple(shown),
     )
 
 
-def texts(outputs: OutputStream) -> Iterator[str]:
+def texts(outputs: OutputStream) -> Generator[str]:
     """The text of a request as it comes; closing the iterator cancels the request.
 
     Raises:
@@ -71,3 +81,25 @@ def texts(outputs: OutputStream) -> Iterator[str]:
                 raise FreeholdError(output.error or "the request failed")
             if output.finish_reason is FinishReason.CANCELLED:
                 raise FreeholdError("the request was cancelled because the model was closed")
+
+
+def events(outputs: OutputStream, parser: Parser) -> Generator[Event]:
+    """What the text of a request consists of, as it comes; closing the iterator cancels the request.
+
+    Raises:
+        FreeholdError: as `texts`.
+    """
+    with closing(texts(outputs)) as pieces:
+        for piece in pieces:
+            yield from parser.push(piece)
+    yield from parser.finish()
+
+
+def contents(found: Generator[Event]) -> Generator[str]:
+    """The answer alone, without reasoning and calls; closing the iterator closes the other."""
+    from freehold.text.dialects import Content  # not for `--help`
+
+    with closing(found):
+        for event in found:
+            if isinstance(event, Content):
+                yield event.text

@@ -15,9 +15,10 @@ from typing import Any
 
 from freehold.engine.admission import Admission, Permit
 from freehold.engine.observer import EngineStats, Observer
-from freehold.engine.stopping import Continuation
+from freehold.engine.stopping import Continuation, Detokeniser
 from freehold.engine.types import FinishReason, GenerationRequest, Output, SamplingOptions, TokenOutput, Usage
 from freehold.errors import ContextExceeded, TemplateError
+from freehold.text.dialects import DIALECTS
 from freehold.text.spelling import Spelling
 from freehold.text.tokenizer import Marks, Tokenizer, Vocabulary
 
@@ -53,7 +54,13 @@ class LineTemplate:
         self.shows_names = shows_names
         self.delay = 0.0
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, object] | None = None,
+    ) -> str:
         if self.delay:
             threading.Event().wait(self.delay)
         if any(message["content"] == "reject me" for message in messages):
@@ -89,6 +96,7 @@ class FakeModel:
         self.config = Shape()
         self.tokenizer = byte_tokenizer()
         self.template = LineTemplate(shows_names=shows_names)
+        self.dialect = DIALECTS["plain"]
         self.recommended = SamplingOptions(temperature=0.0)
         self.engine = FakeEngine(**options)
 
@@ -153,7 +161,7 @@ class FakeEngine:
         permit.take()
         plan = self._plan(request)
         most = min(request.stop.max_tokens or room, room)
-        continuation = Continuation(request.stop, (EOS,), most, byte_tokenizer().detokeniser(continues=True))
+        continuation = Continuation(request.stop, (EOS,), most, self._text(request))
         job = Job(request, sink, plan, continuation, monotonic())
         with self._changed:
             self.submitted.append(request)
@@ -185,6 +193,9 @@ class FakeEngine:
         with self._changed:
             job.cancelled = True
             self._changed.notify()
+
+    def _text(self, request: GenerationRequest) -> Detokeniser:
+        return byte_tokenizer().detokeniser(continues=True, shown=request.shown)
 
     def _plan(self, request: GenerationRequest) -> list[int]:
         sampling = request.sampling

@@ -11,6 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+
+def called(name: str, arguments: object) -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+CALL = called("f", "{}")
 CHAT: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 COMPLETION: dict[str, Any] = {"model": "fake", "prompt": "hi"}
 BASES = {"chat/completions": CHAT, "completions": COMPLETION}
@@ -180,8 +186,27 @@ def test_required_fields_of_chat(client: TestClient, name: str) -> None:
         ([{"role": "user", "content": [{"type": 5}]}], "messages[0].content[0].type"),
         ([{"role": "robot", "content": "a"}], "messages[0].role"),
         ([{"role": ["user"], "content": "a"}], "messages[0].role"),
-        ([{"role": "tool", "content": "a", "tool_call_id": "1"}], "messages[0].role"),
-        ([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [{}]}], "messages[1].tool_calls"),
+        ([{"role": "function", "name": "f", "content": "a"}], "messages[0].role"),
+        ([{"role": "tool", "content": "a"}], "messages[0].tool_call_id"),
+        ([{"role": "tool", "content": "a", "tool_call_id": "1"}], "messages[0].tool_call_id"),
+        ([{"role": "user", "content": "a", "tool_call_id": "1"}], "messages[0].tool_call_id"),
+        ([{"role": "user", "content": "a", "tool_calls": [CALL]}], "messages[0].tool_calls"),
+        ([{"role": "user", "content": "a", "reasoning_content": "b"}], "messages[0].reasoning_content"),
+        ([{"role": "assistant", "content": "a", "reasoning_content": "b"}], "messages[0].reasoning_content"),
+        ([{"role": "assistant", "content": "a", "reasoning_content": 1}], "messages[0].reasoning_content"),
+        ([{"role": "assistant", "tool_calls": []}], "messages[0].content"),
+        ([{"role": "assistant", "tool_calls": {}}], "messages[0].tool_calls"),
+        ([{"role": "assistant", "tool_calls": [1]}], "messages[0].tool_calls[0]"),
+        ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0].id"),
+        ([{"role": "assistant", "tool_calls": [{**CALL, "type": "custom"}]}], "messages[0].tool_calls[0].type"),
+        ([{"role": "assistant", "tool_calls": [{**CALL, "x": 1}]}], "messages[0].tool_calls[0].x"),
+        ([{"role": "assistant", "tool_calls": [{"id": "1"}]}], "messages[0].tool_calls[0].function"),
+        ([{"role": "assistant", "tool_calls": [called("a b", "{}")]}], "messages[0].tool_calls[0].function.name"),
+        ([{"role": "assistant", "tool_calls": [called("f", {})]}], "messages[0].tool_calls[0].function.arguments"),
+        ([{"role": "assistant", "tool_calls": [called("f", "[]")]}], "messages[0].tool_calls[0].function.arguments"),
+        ([{"role": "assistant", "tool_calls": [called("f", '{"a": NaN}')]}],
+         "messages[0].tool_calls[0].function.arguments"),
+        ([{"role": "assistant", "tool_calls": [CALL]}], "messages[0].tool_calls"),
         ([{"role": "assistant", "content": "a", "refusal": "no"}], "messages[0].refusal"),
         ([{"role": "assistant", "content": "a", "audio": {"id": "1"}}], "messages[0].audio"),
         ([{"role": "user", "content": "a", "name": 5}], "messages[0].name"),

@@ -21,6 +21,7 @@ from tests.support.assets import asset
 CHAT: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 COMPLETION: dict[str, Any] = {"model": "fake", "prompt": "hi"}
 BEYOND_OPENAI = {"top_k", "min_p", "repetition_penalty", "stop_token_ids", "ignore_eos"}
+NEEDS_THE_MODEL = ["parallel_tool_calls", "reasoning_effort", "tool_choice", "tools"]
 
 ENDPOINTS = [
     pytest.param("CreateChatCompletionRequest", ChatRequest, fields.CHAT, id="chat"),
@@ -93,7 +94,7 @@ def test_every_field_of_openais_messages_has_exactly_one_fate(schemas: Mapping[s
     described: set[str] = set()
     for role in ("Developer", "System", "User", "Assistant", "Tool", "Function"):
         described |= properties(schemas, schemas[f"ChatCompletionRequest{role}Message"])
-    # Annotations are part of answers, and clients send answers back as they came.
+    # Annotations are part of answers, and clients send answers back as they came. Reasoning is part of ours.
     assert described | {"annotations"} == {"role", "content", "name"} | set(fields.MESSAGE)
 
 
@@ -115,8 +116,8 @@ def test_a_value_that_asks_for_nothing_changes_nothing(
     assert asked.json()["choices"] == plain["choices"]
 
 
-@pytest.mark.parametrize("name", [*fields.CHAT, "service_tier"])
-def test_a_chat_field_that_is_not_honoured_is_refused_by_name(client: TestClient, name: str) -> None:
+@pytest.mark.parametrize("name", [*fields.CHAT, "service_tier", *NEEDS_THE_MODEL])
+def test_a_chat_field_that_cannot_be_honoured_is_refused_by_name(client: TestClient, name: str) -> None:
     refused = client.post("/v1/chat/completions", json={**CHAT, name: WISHES[name]})
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == name

@@ -50,6 +50,7 @@ class Generation:
         self._loop = asyncio.get_running_loop()
         self._outputs: asyncio.Queue[tuple[int, Output]] = asyncio.Queue()
         self._tickets: dict[int, Ticket] = {}
+        self._enough: set[int] = set()
 
     def submit(self, engine: Engine, requests: Iterable[GenerationRequest], permit: Permit) -> None:
         """Hand the sequences of choice 0, 1, 2... to the engine.
@@ -77,9 +78,18 @@ class Generation:
                 yield Piece(choice, output.text, output.tokens)
                 continue
             del self._tickets[choice]
-            _check_end(output)
             self._count(choice, output.usage)
+            if choice in self._enough:
+                yield Piece(choice, "", (), FinishReason.STOP.value)
+                continue
+            _check_end(output)
             yield Piece(choice, output.text, output.tokens, output.finish_reason.value)
+
+    def end(self, choice: int) -> None:
+        """Nothing more of this choice is wanted: it ends here, as if it had stopped by itself."""
+        if choice in self._tickets:
+            self._enough.add(choice)
+            self._tickets[choice].cancel()
 
     def close(self) -> None:
         """Cancel what has not ended; does nothing when all have."""

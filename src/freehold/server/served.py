@@ -14,6 +14,7 @@ from freehold.engine.admission import Admission, Permit
 from freehold.engine.observer import EngineStats, Observer
 from freehold.engine.types import GenerationRequest, Output, SamplingOptions
 from freehold.errors import InvalidRequest, ModelNotFound
+from freehold.text.dialects import Dialect
 from freehold.text.tokenizer import Tokenizer
 
 
@@ -38,7 +39,13 @@ class Engine(Protocol):
 class Template(Protocol):
     """A chat template; `freehold.text.ChatTemplate` is one."""
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str: ...
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, object] | None = None,
+    ) -> str: ...
 
 
 class Numbers(Protocol):
@@ -67,6 +74,8 @@ class Model(Protocol):
     def tokenizer(self) -> Tokenizer: ...
     @property
     def template(self) -> Template: ...
+    @property
+    def dialect(self) -> Dialect: ...
     @property
     def recommended(self) -> SamplingOptions: ...
     def logits(self, sequences: Sequence[Sequence[int]]) -> Sequence[Numbers]: ...

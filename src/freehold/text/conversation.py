@@ -1,8 +1,8 @@
 """From a conversation to token ids. What people write stays text: only the template itself makes control tokens.
 
 A chat template gives one string, in which a control token that somebody typed looks like one that the template put
-there. So the names of control tokens are taken out of the messages before rendering, a mark in the place of each, and
-encoded as plain text when the rendered string is cut at the marks again.
+there. So the names of control tokens are taken out of messages and tools before rendering, a mark in the place of each,
+and encoded as plain text when the rendered string is cut at the marks again.
 """
 
 from __future__ import annotations
@@ -19,16 +19,26 @@ from freehold.text.tokenizer import Tokenizer
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
-Render = Callable[[Sequence[Mapping[str, Any]]], str]
+Render = Callable[..., str]
+"""Messages, and the tools as `tools` where there are any, to text; such as `ChatTemplate.render`."""
 
 
-def encode_conversation(tokenizer: Tokenizer, render: Render, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+def encode_conversation(
+    tokenizer: Tokenizer,
+    render: Render,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    opening: str = "",
+) -> list[int]:
     """The token ids of a rendered conversation.
 
     Args:
         tokenizer: the model's.
-        render: messages to text, such as `ChatTemplate.render`.
+        render: see there.
         messages: the conversation; every text in it but the roles is taken as plain text.
+        tools: the functions that the model may call; every text in them is plain text as well.
+        opening: what the answer begins with, control tokens included.
 
     Raises:
         TemplateError: the template rejects the messages.
@@ -41,7 +51,13 @@ def encode_conversation(tokenizer: Tokenizer, render: Render, messages: Sequence
         return f"{_OPEN}{len(taken) - 1}{_CLOSE}"
 
     controls = _any_of((*tokenizer.special_tokens, _OPEN))
-    text = render([_without(message, lambda content: controls.sub(take, content)) for message in messages])
+
+    def without(value: Any) -> Any:
+        return _replaced(value, lambda content: controls.sub(take, content))
+
+    plain = [{**without(message), "role": message["role"]} for message in messages]
+    text = render(plain) if tools is None else render(plain, tools=without(tools))
+    text += opening
     ids: list[int] = []
     for index, part in enumerate(_MARK.split(text)):
         is_taken = index % 2 == 1
@@ -55,12 +71,12 @@ def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
 
 
-def _without(value: Any, replace: Callable[[str], str]) -> Any:
-    """The same JSON-like value with every text in it replaced, but for keys and roles."""
+def _replaced(value: Any, replace: Callable[[str], str]) -> Any:
+    """The same JSON-like value with every text in it replaced, keys included."""
     if isinstance(value, str):
         return replace(value)
     if isinstance(value, Mapping):
-        return {key: item if key == "role" else _without(item, replace) for key, item in value.items()}
+        return {replace(key): _replaced(item, replace) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(item, replace) for item in value]
+        return [_replaced(item, replace) for item in value]
     return value

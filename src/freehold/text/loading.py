@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freehold.errors import TokenizerError
+from freehold.text.dialects import DIALECTS, Dialect, dialect_of
 from freehold.text.sources.files import optional_text
 from freehold.text.sources.gguf import gguf_tokenizer
 from freehold.text.sources.merges import vocab_and_merges_tokenizer
@@ -17,6 +18,7 @@ from freehold.text.sources.tiktoken import is_rank_file, tiktoken_tokenizer
 from freehold.text.sources.tokenizer_json import json_tokenizer
 from freehold.text.template import ChatTemplate
 from freehold.text.tokenizer import Tokenizer
+from freehold.text.turns import turn_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,20 @@ class Text:
 
     tokenizer: Tokenizer
     template: ChatTemplate | None
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the model writes reasoning and calls of functions."""
+        template = self.template
+        sources = () if template is None else (template.source, template.tool_use or "")
+        return DIALECTS[dialect_of("".join(sources), self.tokenizer.special_tokens)]
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every token that ends an answer: those that the model's settings name, and those that are known to."""
+        special = self.tokenizer.special_tokens
+        known = sorted(special[name] for name in turn_ends(special.keys()))
+        return tuple(dict.fromkeys([*self.tokenizer.eos_ids, *known]))
 
 
 def load_text(folder: Path) -> Text | None:

@@ -36,25 +36,21 @@ class Neutral:
     reason: str
 
 
-_NO_TOOLS = "Tool calls are not supported yet."
+_USE_TOOLS = "Functions are offered through 'tools'."
 _NO_AUDIO = "This server generates text only."
 _CACHE = "The prefix cache is in memory, keyed by content, and not configurable by request."
 
 CHAT: Mapping[str, Neutral] = {
     "audio": Neutral((), _NO_AUDIO),
-    "function_call": Neutral(("none", "auto"), _NO_TOOLS),  # without functions both mean: answer with a message
-    "functions": Neutral(([],), _NO_TOOLS),
+    "function_call": Neutral(("none", "auto"), _USE_TOOLS),  # without functions both mean: answer with a message
+    "functions": Neutral(([],), _USE_TOOLS),
     "modalities": Neutral((["text"],), _NO_AUDIO),
     "moderation": Neutral((), "There is no moderation model here."),
-    "parallel_tool_calls": Neutral((True, False), _NO_TOOLS),  # without tools there is nothing to call in parallel
     "prediction": Neutral((), "Predicted outputs are not supported."),
     "prompt_cache_options": Neutral(({}, {"mode": "implicit"}), _CACHE),
     "prompt_cache_retention": Neutral(("in_memory",), _CACHE),
-    "reasoning_effort": Neutral(("none",), "The models served here have no adjustable reasoning."),
     "response_format": Neutral(({"type": "text"},), "Structured output is not supported yet."),
     "store": Neutral((False,), "This server stores no conversations."),
-    "tool_choice": Neutral(("none", "auto"), _NO_TOOLS),  # without tools both mean: answer with a message
-    "tools": Neutral(([],), _NO_TOOLS),
     "verbosity": Neutral(("medium",), "The models served here have no adjustable verbosity."),
     "web_search_options": Neutral((), "This server does not search the web."),
 }
@@ -68,12 +64,12 @@ COMPLETIONS: Mapping[str, Neutral] = {
 MESSAGE: Mapping[str, Neutral] = {
     "annotations": Neutral(([],), "Annotations of earlier answers are not supported."),
     "audio": Neutral((), _NO_AUDIO),
-    "function_call": Neutral((), _NO_TOOLS),
+    "function_call": Neutral((), "Calls stand in 'tool_calls'."),
     "refusal": Neutral((), "Refusals have no place in the chat templates served here; send the text as content."),
-    "tool_call_id": Neutral((), _NO_TOOLS),
-    "tool_calls": Neutral(([],), _NO_TOOLS),
+    "tool_call_id": Neutral((), "Only messages of the role 'tool' are results of calls."),
+    "tool_calls": Neutral(([],), "Only messages of the assistant hold calls."),
 }
-"""Fields of chat messages that we do not honour; clients send earlier answers back with them."""
+"""Fields of chat messages that we do not honour, the last two in all roles but one; answers come back with them."""
 
 
 def parse(body: Mapping[str, object], model: type[RequestModel], neutral: Mapping[str, Neutral]) -> RequestModel:

@@ -36,7 +36,7 @@ class Dialect:
         reasoning_field: what its templates call the reasoning of an earlier answer.
         forced: the text that begins a call of a function, or of any for None; None where a call cannot be begun for the
             model.
-        arguments_as_text: whether its templates take the arguments of earlier calls as JSON text, not as an object.
+        efforts: how hard its models can be told to think, in OpenAI's words, where their templates take that by name.
         new_id: makes an id for a call.
     """
 
@@ -47,6 +47,7 @@ class Dialect:
     reasons: bool = False
     reasoning_field: str = "reasoning_content"
     forced: Callable[[str | None], str] | None = None
+    efforts: tuple[str, ...] = ()
     new_id: Callable[[], str] = _long_id
 
     @property

@@ -82,4 +82,5 @@ HARMONY = Dialect(
     reasons=True,
     reasoning_field="thinking",
     forced=_forced,
+    efforts=("low", "medium", "high"),
 )

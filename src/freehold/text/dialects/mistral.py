@@ -75,6 +75,7 @@ def _dialect(name: str, forced: Callable[[str | None], str]) -> Dialect:
         thinking=BRACKETS,
         reasons=True,
         forced=forced,
+        efforts=("none", "high"),
         new_id=short_id,
     )
 

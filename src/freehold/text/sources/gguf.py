@@ -19,13 +19,9 @@ from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
 from freehold.text.sources.wordpiece import CONTINUATION, wordpiece_tokenizer
 from freehold.text.spelling import WORD_BOUNDARY
 from freehold.text.tokenizer import Marks, Tokenizer
+from freehold.text.turns import turn_ends
 
 _PREFIX = "tokenizer.ggml."
-_ENDS_A_TURN = frozenset({
-    "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
-    "<|eot|>", "<|eom|>", "<EOT>", "<end_of_utterance>", "<｜end▁of▁sentence｜>", "<|return|>", "<|call|>",
-})  # fmt: skip
-"""Control tokens that end an answer even where the file names another one as EOS."""
 
 
 def gguf_tokenizer(metadata: Mapping[str, object]) -> Tokenizer | None:
@@ -92,7 +88,7 @@ class _Vocabulary:
     def _ends(self, eos: int | None) -> tuple[int, ...]:
         control = self.of_kind(Kind.CONTROL, Kind.USER_DEFINED)
         ends = [eos, self.token("eot"), self.token("eom")]
-        names = _ENDS_A_TURN - ({"<|end|>"} if {"<|return|>", "<|call|>"} <= control.keys() else set())
+        names = turn_ends(control.keys())
         ends += [identifier for text, identifier in control.items() if text in names]
         return tuple(dict.fromkeys(end for end in ends if end is not None))
 

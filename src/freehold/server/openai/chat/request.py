@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from freehold.errors import InvalidRequest
 from freehold.server.openai import fields
 from freehold.server.openai.chat.messages import Message, parse_messages
+from freehold.server.openai.chat.tools import ToolChoice, must_call, parse_tool_choice, parse_tools
 from freehold.server.openai.sampling import LARGEST_TOKENS, GenerationFields
 
 MAX_TOP_LOGPROBS = 20
@@ -28,6 +29,10 @@ class ChatRequest(GenerationFields):
     """OpenAI's CreateChatCompletionRequest: what of it we honour, and labels. `fields.CHAT` has the others."""
 
     messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: ToolChoice = ToolChoice("auto")
+    parallel_tool_calls: bool = True
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     max_completion_tokens: int | None = Field(None, ge=1, le=LARGEST_TOKENS)
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
@@ -45,6 +50,16 @@ class ChatRequest(GenerationFields):
     """A hint for routing to a cache: by definition without effect on the output. One process has one cache."""
 
     @property
+    def offered_tools(self) -> tuple[dict[str, Any], ...]:
+        """The functions that the model gets to see."""
+        return () if self.tool_choice.kind == "none" else self.tools
+
+    @property
+    def one_call(self) -> bool:
+        """Whether the answer ends with its first call."""
+        return not self.parallel_tool_calls or self.tool_choice.kind == "named"
+
+    @property
     def token_limit(self) -> int | None:
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
@@ -53,14 +68,19 @@ class ChatRequest(GenerationFields):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
+_READ = {"messages": parse_messages, "tools": parse_tools, "tool_choice": parse_tool_choice}
+"""Fields that say more about what is wrong with them than Pydantic would."""
+
+
 def parse(body: Mapping[str, object]) -> ChatRequest:
     """
     Raises:
         InvalidRequest: names the field at fault.
     """
-    messages = parse_messages(body["messages"]) if body.get("messages") is not None else None
-    request = fields.parse({**body, "messages": messages}, ChatRequest, fields.CHAT)
+    ours = {name: read(body[name]) for name, read in _READ.items() if body.get(name) is not None}
+    request = fields.parse({**body, **ours}, ChatRequest, fields.CHAT)
     request.check_stream_options()
+    must_call(request.tool_choice, request.tools)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest(
             "'top_logprobs' is only allowed together with 'logprobs': true.",

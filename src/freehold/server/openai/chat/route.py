@@ -8,6 +8,7 @@ from starlette.responses import Response
 from freehold.engine.types import GenerationRequest
 from freehold.server.generation import Generation
 from freehold.server.openai.answer import StreamedAnswer, check_context, whole_answer
+from freehold.server.openai.chat.deltas import Answer
 from freehold.server.openai.chat.prompt import encode
 from freehold.server.openai.chat.request import ChatRequest, parse
 from freehold.server.openai.chat.response import ChatWriter
@@ -15,6 +16,7 @@ from freehold.server.openai.entry import read, serve_from
 from freehold.server.openai.header import Header
 from freehold.server.served import Served
 from freehold.server.state import server_of
+from freehold.text import Prompt
 
 
 async def create(request: Request) -> Response:
@@ -22,22 +24,24 @@ async def create(request: Request) -> Response:
     wish = await read(request, parse)
     served = serve_from(request, wish)
     generation = Generation(wish.n)
-    writer = ChatWriter(_header(served, wish), served.tokenizer, count=wish.n, logprobs=wish.logprobs)
     with server_of(request).permit(served, wish.n) as permit:
-        prompt = await server_of(request).workers.run(encode, served, wish.messages)
-        check_context([prompt], wish.token_limit, served.engine.context_length, parameter="messages")
-        generation.submit(served.engine, _sequences(served, wish, tuple(prompt)), permit)
+        prompt = await server_of(request).workers.run(encode, served, wish)
+        check_context([prompt.ids], wish.token_limit, served.engine.context_length, parameter="messages")
+        generation.submit(served.engine, _sequences(served, wish, prompt), permit)
+    answers = [Answer(prompt.parser(), one_call=wish.one_call) for _ in range(wish.n)]
+    writer = ChatWriter(_header(served, wish), served.tokenizer, answers, logprobs=wish.logprobs, enough=generation.end)
     if wish.stream:
         return StreamedAnswer(generation, writer, usage=wish.wants_usage)
     return await whole_answer(request, generation, writer)
 
 
-def _sequences(served: Served, wish: ChatRequest, prompt: tuple[int, ...]) -> list[GenerationRequest]:
+def _sequences(served: Served, wish: ChatRequest, prompt: Prompt) -> list[GenerationRequest]:
     return [
         GenerationRequest(
-            prompt=prompt,
+            prompt=tuple(prompt.ids),
             sampling=wish.sampling(choice, wish.engine_logprobs, served.model.recommended),
             stop=wish.stopping(wish.token_limit),
+            shown=prompt.shown_ids,
         )
         for choice in range(wish.n)
     ]
