@@ -1,4 +1,4 @@
-"""Norms, rotations, activations, look-ups."""
+"""Rotations, look-ups, sums, factors."""
 
 from __future__ import annotations
 
@@ -7,61 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freehold import _kernels
 from freehold.ops.native import NativeOps
-from freehold.tensors import Tensor, TensorType
+from freehold.tensors import TensorType
 from tests.native import reference
 
 hypothesis_settings = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
-
-
-@hypothesis_settings
-@given(rows=st.integers(0, 5), columns=st.integers(1, 200), seed=st.integers(0, 999))
-def test_rms_norm(isa: str, rows: int, columns: int, seed: int) -> None:
-    x = reference.random_values(seed, rows, columns)
-    weight = reference.random_values(seed + 1, columns)
-    wide = x.astype(np.float64)
-    expected = wide / np.sqrt((wide**2).mean(axis=1, keepdims=True) + 1e-5) * weight
-    result = NativeOps().rms_norm(x, weight, 1e-5)
-    np.testing.assert_allclose(result, expected, rtol=2e-6, atol=1e-7)
-    for row in range(rows):
-        np.testing.assert_array_equal(NativeOps().rms_norm(x[row : row + 1], weight, 1e-5), result[row : row + 1])
-
-
-@pytest.mark.parametrize("activation", ["silu", "gelu_tanh"])
-def test_gate_is_accurate_and_blind_to_where_an_element_lies(isa: str, activation: str) -> None:
-    x = np.concatenate([np.linspace(-100, 100, 1001), np.linspace(-1, 1, 998)]).astype(np.float32)
-    wide = x.astype(np.float64)
-    inner = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)
-    with np.errstate(over="ignore"):
-        expected = wide / (1 + np.exp(-wide)) if activation == "silu" else wide / 2 * (1 + np.tanh(inner))
-    ops = NativeOps()
-    identity = {
-        width: ops.pack_linear([Tensor.from_array("identity", np.eye(width, dtype=np.float32))], None, None)
-        for width in (1, 2, 7, 9, 14, 18, 1999)
-    }
-    whole = ops.gated_mlp(x[None], _twice(ops, 1999), identity[1999], activation)[0]
-    np.testing.assert_allclose(whole, expected * wide, rtol=3e-6, atol=2e-5)
-    for width in (1, 7, 9):
-        for start in (0, 500, 1990):
-            some = x[None, start : start + width]
-            part = ops.gated_mlp(some, _twice(ops, width), identity[width], activation)
-            np.testing.assert_array_equal(part[0], whole[start : start + width])
-
-
-def _twice(ops: NativeOps, width: int) -> _kernels.LinearWeight:
-    """A weight that gives x both as gate and as up."""
-    identity = Tensor.from_array("identity", np.eye(width, dtype=np.float32))
-    return ops.pack_linear([identity, identity], None, None)
-
-
-def test_gate_passes_on_what_is_not_a_number(isa: str) -> None:
-    ops = NativeOps()
-    identity = ops.pack_linear([Tensor.from_array("identity", np.eye(2, dtype=np.float32))], None, None)
-    gate_up = np.array([[np.nan, 1]], np.float32)
-    assert np.isnan(ops.gated_mlp(gate_up, _twice(ops, 2), identity, "silu")).all()  # an identity spreads it
 
 
 @hypothesis_settings
@@ -125,3 +77,23 @@ def test_add_and_select_rows() -> None:
     for rows in ([-1], [4], [0, 2**31 - 1]):
         with pytest.raises(ValueError, match="are wanted of 4"):
             ops.select_rows(x, np.array(rows, np.int32))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 2, 5), (0, 4)])
+def test_scale(shape: tuple[int, ...]) -> None:
+    ops = NativeOps()
+    x = reference.random_values(1, *shape)
+    factors = reference.random_values(2, shape[0])
+    np.testing.assert_array_equal(ops.scale(x.copy(), 0.3), x * np.float32(0.3))
+    np.testing.assert_array_equal(ops.scale(x.copy(), factors), (x.T * factors).T)
+    wide = np.concatenate([x, x], -1)  # only what is passed changes
+    ops.scale(wide[..., : shape[-1]], factors)
+    np.testing.assert_array_equal(wide, np.concatenate([(x.T * factors).T, x], -1))
+
+
+def test_one_factor_for_each_row_is_wanted() -> None:
+    with pytest.raises(ValueError, match=r"factors.shape\[0\] is 2, must be 3"):
+        NativeOps().scale(np.zeros((3, 2, 4), np.float32), np.ones(2, np.float32))
+    for x in (np.zeros(3, np.float32), np.zeros((1, 1, 1, 1), np.float32)):
+        with pytest.raises(ValueError, match=f"x has {x.ndim} dimensions, must have 2 or 3"):
+            NativeOps().scale(x, 2.0)

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/table.hpp"
+
 namespace freehold {
 
 namespace nb = nanobind;
@@ -119,6 +121,34 @@ auto rows_of(const AnyArray& array, const char* name, size_t dimensions) {
     if (stride < width) refuse(name, " has rows ", stride, " elements apart, must be at least ", width);
     using Element = std::conditional_t<std::is_same_v<AnyArray, Array>, const T, T>;
     return Rows<Element>{static_cast<Element*>(array.data()), rows, stride};
+}
+
+// [tokens, columns] or [tokens, heads, columns], rows and heads any distance apart. Heads without a gap between them
+// are one where `joined`.
+template <typename AnyArray>
+auto vectors_of(const AnyArray& array, const char* name, bool joined) {
+    if (array.ndim() != 2 && array.ndim() != 3) refuse(name, " has ", array.ndim(), " dimensions, must have 2 or 3");
+    require_type(array, name, nb::dtype<float>());
+    require_contiguous(array, name, array.ndim() - 1);
+    using Element = std::conditional_t<std::is_same_v<AnyArray, Array>, const float, float>;
+    VectorsOf<Element> vectors{};
+    vectors.data = static_cast<Element*>(array.data());
+    vectors.rows = static_cast<int64_t>(array.shape(0));
+    vectors.heads = array.ndim() == 3 ? static_cast<int64_t>(array.shape(1)) : 1;
+    vectors.columns = static_cast<int64_t>(array.shape(array.ndim() - 1));
+    vectors.head_stride = vectors.heads > 1 && array.size() > 0 ? array.stride(1) : vectors.columns;
+    if (vectors.head_stride < vectors.columns)
+        refuse(name, " has heads ", vectors.head_stride, " elements apart, must be at least ", vectors.columns);
+    const int64_t width = vectors.heads > 0 ? (vectors.heads - 1) * vectors.head_stride + vectors.columns : 0;
+    vectors.row_stride = vectors.rows > 1 && array.size() > 0 ? array.stride(0) : width;
+    if (vectors.row_stride < width)
+        refuse(name, " has rows ", vectors.row_stride, " elements apart, must be at least ", width);
+    if (joined && vectors.head_stride == vectors.columns) {
+        vectors.columns *= vectors.heads;
+        vectors.heads = 1;
+        vectors.head_stride = vectors.columns;
+    }
+    return vectors;
 }
 
 }  // namespace freehold

@@ -1,23 +1,57 @@
 #include "runtime/rows.hpp"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <cmath>
+#include <optional>
 
+#include "bindings/activations.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
 namespace freehold {
 namespace {
 
-void bind_rms_norm(const Array& x, const Array& weight, float epsilon, const WritableArray& out) {
-    const auto from = rows_of(x, "x", 2);
-    const auto columns = static_cast<int64_t>(x.shape(1));
-    const auto* scales = vector_of<float>(weight, "weight", columns);
+// [columns], or [heads, columns] for x [rows, heads, columns].
+const float* per_head(const std::optional<Array>& array, const char* name, const NormJob& job) {
+    if (!array) return nullptr;
+    if (job.weight_stride == 0) return vector_of<float>(*array, name, job.x.columns);
+    require_dimensions(*array, name, 2);
+    require_size(*array, name, 0, job.x.heads);
+    require_size(*array, name, 1, job.x.columns);
+    return contiguous<Array, const float>(*array, name);
+}
+
+NormJob norm_of(const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias, float epsilon,
+                const WritableArray& out) {
+    NormJob job{};
+    job.x = vectors_of(x, "x", false);
+    in_range("x's last dimension", job.x.columns, 1, most_int32);
+    const std::optional<Array>& shape = weight ? weight : bias;
+    job.weight_stride = shape && shape->ndim() == 2 && x.ndim() == 3 ? job.x.columns : 0;
+    job.weight = per_head(weight, "weight", job);
+    job.bias = per_head(bias, "bias", job);
     if (!(epsilon >= 0) || !std::isfinite(epsilon)) refuse("epsilon is ", epsilon, ", must be finite and not negative");
-    auto* to = writable_matrix<float>(out, "out", from.rows, columns);
+    job.epsilon = epsilon;
+    require_dimensions(out, "out", x.ndim());
+    for (size_t dimension = 0; dimension < x.ndim(); ++dimension)
+        require_size(out, "out", dimension, static_cast<int64_t>(x.shape(dimension)));
+    job.out = contiguous<WritableArray, float>(out, "out");
+    return job;
+}
+
+void bind_rms_norm(const Array& x, const std::optional<Array>& weight, float epsilon, const WritableArray& out) {
+    const NormJob job = norm_of(x, weight, std::nullopt, epsilon, out);
     nb::gil_scoped_release release;
-    rms_norm(from.data, from.stride, scales, epsilon, from.rows, columns, to);
+    rms_norm(job);
+}
+
+void bind_layer_norm(const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias,
+                     float epsilon, const WritableArray& out) {
+    const NormJob job = norm_of(x, weight, bias, epsilon, out);
+    nb::gil_scoped_release release;
+    layer_norm(job);
 }
 
 void bind_rotation(const Array& positions, const Array& frequencies, float scale, const WritableArray& cosines,
@@ -59,26 +93,70 @@ void bind_add(const WritableArray& x, const Array& y) {
     add(to.data, to.stride, from.data, from.stride, to.rows, columns);
 }
 
-void bind_gate(const WritableArray& gate_up, const std::string& activation) {
-    const auto rows = rows_of(gate_up, "gate_up", 2);
-    const auto columns = static_cast<int64_t>(gate_up.shape(1));
-    if (columns % 2 != 0) refuse("gate_up.shape[1] is ", columns, ", must be even");
-    if (activation != "silu" && activation != "gelu_tanh")
-        refuse("activation is '", activation, "', must be silu or gelu_tanh");
-    const Activation kind = activation == "silu" ? Activation::silu : Activation::gelu_tanh;
+void bind_activate(const WritableArray& x, const std::string& activation) {
+    const Vectors vectors = vectors_of(x, "x", true);
+    const Activation kind = activation_of(activation);
     nb::gil_scoped_release release;
-    gate(rows.data, rows.stride, rows.rows, columns / 2, kind);
+    activate(vectors, kind);
+}
+
+void bind_gate(const WritableArray& x, const Array& gates, const std::string& activation) {
+    const bool one_for_all = x.ndim() == 2 && gates.ndim() == 2 && gates.shape(1) == 1;
+    require_dimensions(gates, "gates", x.ndim());
+    for (size_t dimension = 0; dimension < x.ndim(); ++dimension)
+        if (dimension == 0 || !one_for_all)
+            require_size(gates, "gates", dimension, static_cast<int64_t>(x.shape(dimension)));
+    const Vectors to = vectors_of(x, "x", false);
+    const ConstVectors from = vectors_of(gates, "gates", false);
+    const Activation kind = activation_of(activation);
+    nb::gil_scoped_release release;
+    gate(to, from, kind);
+}
+
+void bind_gate_up(const WritableArray& rows, const std::string& activation, std::optional<float> limit) {
+    const auto to = rows_of(rows, "gate_up", 2);
+    const auto columns = static_cast<int64_t>(rows.shape(1));
+    if (columns % 2 != 0) refuse("gate_up.shape[1] is ", columns, ", must be even");
+    const Gating gating = gating_of(activation, limit);
+    nb::gil_scoped_release release;
+    gate_up(to.data, to.stride, to.rows, columns / 2, gating);
+}
+
+void bind_softcap(const WritableArray& x, float cap) {
+    const Vectors vectors = vectors_of(x, "x", true);
+    if (!(cap > 0) || !std::isfinite(cap)) refuse("cap is ", cap, ", must be finite and above 0");
+    nb::gil_scoped_release release;
+    softcap(vectors, cap);
+}
+
+void bind_scale(const WritableArray& x, float factor) {
+    const Vectors vectors = vectors_of(x, "x", true);
+    nb::gil_scoped_release release;
+    scale(vectors, factor);
+}
+
+void bind_scale_rows(const WritableArray& x, const Array& factors) {
+    const Vectors vectors = vectors_of(x, "x", true);
+    const auto* values = vector_of<float>(factors, "factors", vectors.rows);
+    nb::gil_scoped_release release;
+    scale_rows(vectors, values);
 }
 
 }  // namespace
 
 void bind_rows(nb::module_& module) {
     using namespace nb::literals;
-    module.def("rms_norm", bind_rms_norm, "x"_a, "weight"_a, "epsilon"_a, "out"_a);
+    module.def("rms_norm", bind_rms_norm, "x"_a, "weight"_a.none(), "epsilon"_a, "out"_a);
+    module.def("layer_norm", bind_layer_norm, "x"_a, "weight"_a.none(), "bias"_a.none(), "epsilon"_a, "out"_a);
     module.def("rotation", bind_rotation, "positions"_a, "frequencies"_a, "scale"_a, "cosines"_a, "sines"_a);
     module.def("rope", bind_rope, "x"_a, "cosines"_a, "sines"_a);
     module.def("add", bind_add, "x"_a, "y"_a);
-    module.def("gate", bind_gate, "gate_up"_a, "activation"_a);
+    module.def("activate", bind_activate, "x"_a, "activation"_a);
+    module.def("gate", bind_gate, "x"_a, "gates"_a, "activation"_a);
+    module.def("gate_up", bind_gate_up, "gate_up"_a, "activation"_a, "limit"_a = nb::none());
+    module.def("softcap", bind_softcap, "x"_a, "cap"_a);
+    module.def("scale", bind_scale, "x"_a, "factor"_a);
+    module.def("scale_rows", bind_scale_rows, "x"_a, "factors"_a);
 }
 
 }  // namespace freehold

@@ -10,11 +10,14 @@ void linear_float(const LinearJob& job, int64_t first_token, int64_t last_token,
                   int64_t last_panel);
 void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
                       int64_t last_panel);
-void rms_norm(const float* x, int64_t x_stride, const float* weight, float epsilon, int64_t columns, float* out,
-              int64_t first, int64_t last);
+void rms_norm(const NormJob& job, int64_t first, int64_t last);
+void layer_norm(const NormJob& job, int64_t first, int64_t last);
 void rope(float* x, int64_t x_stride, int64_t heads, int64_t head_dim, const float* cosines, const float* sines,
           int64_t pairs, int64_t first, int64_t last);
-void gate(float* gate_up, int64_t stride, int64_t width, Activation activation, int64_t first, int64_t last);
+void activate(const Vectors& x, Activation activation, int64_t first, int64_t last);
+void gate(const Vectors& x, const ConstVectors& gates, Activation activation, int64_t first, int64_t last);
+void gate_up(float* gate_up, int64_t stride, int64_t width, const Gating& gating, int64_t first, int64_t last);
+void softcap(const Vectors& x, float cap, int64_t first, int64_t last);
 void write_cache(const AttentionJob& job, const AttentionRange& range);
 int64_t attention_scratch(const AttentionJob& job, int64_t positions);
 void attend(const AttentionJob& job, const AttentionRange& range, float* scratch);

@@ -18,7 +18,33 @@ struct LinearJob {
     int64_t out_stride;
 };
 
-enum class Activation : uint8_t { silu, gelu_tanh };
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, sigmoid, tanh };
+
+// What a gated MLP does between its two products.
+struct Gating {
+    Activation activation;
+    bool clamped;  // instead of the activation: with gate <= limit and |up| <= limit, gate * sigmoid(1.702 gate) * (up + 1)
+    float limit;
+};
+
+// [rows][heads][columns]: vectors of floats that follow each other at any distance.
+template <typename T>
+struct VectorsOf {
+    T* data;
+    int64_t rows, heads, columns;
+    int64_t row_stride, head_stride;
+};
+using Vectors = VectorsOf<float>;
+using ConstVectors = VectorsOf<const float>;
+
+struct NormJob {
+    ConstVectors x;
+    const float* weight;  // [columns], or null
+    const float* bias;    // likewise
+    int64_t weight_stride;  // columns where each head has its own weight and bias, else 0
+    float epsilon;
+    float* out;  // contiguous
+};
 
 // Paged attention. Layouts of the cache, for head_dim d padded to whole vectors in the values:
 //     keys    [blocks][kv_heads][block_size / 8, rounded up][head_dim][8 positions]
@@ -69,13 +95,20 @@ struct Kernels {
     void (*linear)(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
                    int64_t last_panel);
 
-    void (*rms_norm)(const float* x, int64_t x_stride, const float* weight, float epsilon, int64_t columns, float* out,
-                     int64_t first, int64_t last);
+    // Vectors [first, last), counted through all rows and heads; so below.
+    void (*rms_norm)(const NormJob& job, int64_t first, int64_t last);
+    void (*layer_norm)(const NormJob& job, int64_t first, int64_t last);
     // x [tokens][heads][head_dim] in place; cosines and sines [tokens][pairs].
     void (*rope)(float* x, int64_t x_stride, int64_t heads, int64_t head_dim, const float* cosines, const float* sines,
                  int64_t pairs, int64_t first, int64_t last);
+    // x = activation(x).
+    void (*activate)(const Vectors& x, Activation activation, int64_t first, int64_t last);
+    // x *= activation(gates), where gates have as many columns as x, or one for all.
+    void (*gate)(const Vectors& x, const ConstVectors& gates, Activation activation, int64_t first, int64_t last);
     // gate_up [tokens][2 * width]: the first half of each row becomes activation(first half) * second half.
-    void (*gate)(float* gate_up, int64_t stride, int64_t width, Activation activation, int64_t first, int64_t last);
+    void (*gate_up)(float* gate_up, int64_t stride, int64_t width, const Gating& gating, int64_t first, int64_t last);
+    // x = cap * tanh(x / cap).
+    void (*softcap)(const Vectors& x, float cap, int64_t first, int64_t last);
 
     void (*write_cache)(const AttentionJob& job, const AttentionRange& range);
     // Floats of scratch that attend needs when no row is past `positions`.

@@ -17,14 +17,22 @@ int64_t rows_for(int64_t elements, int64_t columns) {
     return std::max<int64_t>(elements / std::max<int64_t>(columns, 1), 1);
 }
 
+// work(first, last) over the vectors of an array.
+template <typename T, typename Work>
+void over_vectors(const VectorsOf<T>& vectors, int64_t elements, const Work& work) {
+    parallel_ranges(vectors.rows * vectors.heads, rows_for(elements, vectors.columns), work);
+}
+
 }  // namespace
 
-void rms_norm(const float* x, int64_t x_stride, const float* weight, float epsilon, int64_t rows, int64_t columns,
-              float* out) {
-    const Kernels& kernel = kernels();
-    parallel_ranges(rows, rows_for(grain, columns), [&](int64_t first, int64_t last) {
-        kernel.rms_norm(x, x_stride, weight, epsilon, columns, out, first, last);
-    });
+void rms_norm(const NormJob& job) {
+    const auto run = kernels().rms_norm;
+    over_vectors(job.x, grain, [&](int64_t first, int64_t last) { run(job, first, last); });
+}
+
+void layer_norm(const NormJob& job) {
+    const auto run = kernels().layer_norm;
+    over_vectors(job.x, grain, [&](int64_t first, int64_t last) { run(job, first, last); });
 }
 
 void rotation(const int32_t* positions, int64_t rows, const float* frequencies, int64_t count, float scale,
@@ -57,11 +65,49 @@ void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t r
     });
 }
 
-void gate(float* gate_up, int64_t stride, int64_t rows, int64_t width, Activation activation) {
-    const Kernels& kernel = kernels();
-    parallel_ranges(rows, rows_for(grain / 4, width), [&](int64_t first, int64_t last) {
-        kernel.gate(gate_up, stride, width, activation, first, last);
+void activate(const Vectors& x, Activation activation) {
+    const auto run = kernels().activate;
+    over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, activation, first, last); });
+}
+
+void gate(const Vectors& x, const ConstVectors& gates, Activation activation) {
+    const auto run = kernels().gate;
+    over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, gates, activation, first, last); });
+}
+
+void gate_up(float* gate_up, int64_t stride, int64_t rows, int64_t width, const Gating& gating) {
+    const auto run = kernels().gate_up;
+    parallel_ranges(rows, rows_for(grain / 4, width),
+                    [&](int64_t first, int64_t last) { run(gate_up, stride, width, gating, first, last); });
+}
+
+void softcap(const Vectors& x, float cap) {
+    const auto run = kernels().softcap;
+    over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, cap, first, last); });
+}
+
+namespace {
+
+template <typename Factor>
+void scale_by(const Vectors& x, const Factor& factor_of) {
+    over_vectors(x, grain, [&](int64_t first, int64_t last) {
+        for (int64_t vector = first; vector < last; ++vector) {
+            const int64_t row = vector / x.heads;
+            const float factor = factor_of(row);
+            float* to = x.data + row * x.row_stride + vector % x.heads * x.head_stride;
+            for (int64_t i = 0; i < x.columns; ++i) to[i] *= factor;
+        }
     });
+}
+
+}  // namespace
+
+void scale(const Vectors& x, float factor) {
+    scale_by(x, [&](int64_t) { return factor; });
+}
+
+void scale_rows(const Vectors& x, const float* factors) {
+    scale_by(x, [&](int64_t row) { return factors[row]; });
 }
 
 }  // namespace freehold

@@ -7,8 +7,9 @@
 
 namespace freehold {
 
-void rms_norm(const float* x, int64_t x_stride, const float* weight, float epsilon, int64_t rows, int64_t columns,
-              float* out);
+// Normalise each vector of job.x.
+void rms_norm(const NormJob& job);
+void layer_norm(const NormJob& job);
 
 // cosines, sines [rows][count] = scale * cos and sin of float32(position) * frequency.
 void rotation(const int32_t* positions, int64_t rows, const float* frequencies, int64_t count, float scale,
@@ -20,6 +21,20 @@ void rope(float* x, int64_t x_stride, int64_t rows, int64_t heads, int64_t head_
 // x += y, both [rows][columns].
 void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t rows, int64_t columns);
 
-void gate(float* gate_up, int64_t stride, int64_t rows, int64_t width, Activation activation);
+// x = activation(x).
+void activate(const Vectors& x, Activation activation);
+
+// x *= activation(gates); see Kernels::gate.
+void gate(const Vectors& x, const ConstVectors& gates, Activation activation);
+
+// The first half of each row becomes activation(first half) * second half.
+void gate_up(float* gate_up, int64_t stride, int64_t rows, int64_t width, const Gating& gating);
+
+// x = cap * tanh(x / cap).
+void softcap(const Vectors& x, float cap);
+
+// x *= factor, or each row by its own of factors [rows].
+void scale(const Vectors& x, float factor);
+void scale_rows(const Vectors& x, const float* factors);
 
 }  // namespace freehold

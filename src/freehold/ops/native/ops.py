@@ -78,7 +78,7 @@ class NativeOps:
         ]
 
     def vector(self, tensor: Tensor) -> Float32Array:
-        return np.ascontiguousarray(tensor.float32())
+        return np.require(tensor.float32(), requirements="C")
 
     def embed(self, table: _kernels.LinearWeight, token_ids: Int32Array) -> Float32Array:
         out = np.empty((len(token_ids), table.inputs), np.float32)
@@ -86,8 +86,6 @@ class NativeOps:
         return out
 
     def rms_norm(self, x: Float32Array, weight: Float32Array | None, epsilon: float) -> Float32Array:
-        if weight is None or x.ndim != 2:
-            raise NotImplementedError
         out = np.empty(x.shape, np.float32)
         _kernels.rms_norm(x, weight, epsilon, out)
         return out
@@ -95,7 +93,9 @@ class NativeOps:
     def layer_norm(
         self, x: Float32Array, weight: Float32Array | None, bias: Float32Array | None, epsilon: float
     ) -> Float32Array:
-        raise NotImplementedError
+        out = np.empty(x.shape, np.float32)
+        _kernels.layer_norm(x, weight, bias, epsilon, out)
+        return out
 
     def linear(self, x: Float32Array, weight: _kernels.LinearWeight) -> Float32Array:
         out = np.empty((len(x), weight.outputs), np.float32)
@@ -162,10 +162,8 @@ class NativeOps:
         activation: str,
         limit: float | None = None,
     ) -> Float32Array:
-        if limit is not None:
-            raise NotImplementedError
         hidden = self.linear(x, gate_up)
-        _kernels.gate(hidden, activation)
+        _kernels.gate_up(hidden, activation, limit)
         return self.linear(hidden[:, : hidden.shape[1] // 2], down)
 
     def experts(
@@ -183,16 +181,23 @@ class NativeOps:
         raise NotImplementedError
 
     def activate(self, x: Float32Array, activation: str) -> Float32Array:
-        raise NotImplementedError
+        _kernels.activate(x, activation)
+        return x
 
     def gate(self, x: Float32Array, gates: Float32Array, activation: str) -> Float32Array:
-        raise NotImplementedError
+        _kernels.gate(x, gates, activation)
+        return x
 
     def softcap(self, x: Float32Array, cap: float) -> Float32Array:
-        raise NotImplementedError
+        _kernels.softcap(x, cap)
+        return x
 
     def scale(self, x: Float32Array, factor: float | Float32Array) -> Float32Array:
-        raise NotImplementedError
+        if isinstance(factor, np.ndarray):
+            _kernels.scale_rows(x, factor)
+        else:
+            _kernels.scale(x, factor)
+        return x
 
     def add(self, x: Float32Array, y: Float32Array) -> Float32Array:
         _kernels.add(x, y)
