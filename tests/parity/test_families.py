@@ -23,7 +23,7 @@ def load(name: str, backend: str, dtype: WeightType | None = None) -> Decoder:
 
 
 def logits(model: Decoder) -> np.ndarray:
-    caches = model.create_cache(len(SEQUENCES) + sum(map(len, SEQUENCES)) // BLOCK, BLOCK)
+    caches = model.create_cache(len(SEQUENCES) + sum(map(len, SEQUENCES)) // BLOCK, BLOCK, len(SEQUENCES))
     return model.ops.to_numpy(model.forward(Batch.whole(SEQUENCES, BLOCK), caches))
 
 
@@ -44,7 +44,7 @@ def test_attention_without_a_cache_gives_the_same(name: str, backend: str) -> No
 
 def decode_stepwise(model: Decoder, sequence: list[int], chunk: int) -> np.ndarray:
     """Logits of every position, computed `chunk` tokens at a time through the cache."""
-    caches = model.create_cache(-(-len(sequence) // BLOCK), BLOCK)
+    caches = model.create_cache(-(-len(sequence) // BLOCK), BLOCK, 1)
     table = np.arange(-(-len(sequence) // BLOCK), dtype=np.int32)
     rows = []
     for first in range(0, len(sequence), chunk):
@@ -56,6 +56,8 @@ def decode_stepwise(model: Decoder, sequence: list[int], chunk: int) -> np.ndarr
             block_tables=table,
             block_offsets=np.array([0, len(table)], np.int32),
             logit_rows=np.arange(len(part), dtype=np.int32),
+            state_reads=np.array([0 if first else -1], np.int32),
+            state_writes=np.zeros(1, np.int32),
         )
         rows.append(model.ops.to_numpy(model.forward(batch, caches)))
     return np.concatenate(rows)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from freehold.checkpoints.base import Checkpoint, LazyTensor, Naming
 from freehold.errors import ConfigError
+from freehold.models.blocks import Vector
 from freehold.models.config import FrequencyFactors, Llama3Scaling, ModelConfig
 from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
 from freehold.models.loading import locate, outline, parameter_shapes
@@ -75,7 +76,7 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
         raise ConfigError(f"safetensors folders hold floats, not {dtype}", hint="export to gguf, or with --dtype f16")
     model = outline(checkpoint)
     locations = locate(model, checkpoint)
-    asked = dict(_asked_types(model, dtype))
+    asked = dict(_asked_types(model, naming, dtype))
 
     def source(parameter: str) -> Tensor:
         return locations[parameter].read(checkpoint, parameter)
@@ -99,11 +100,12 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     return Exported(metadata, [*tensors, *_factors_tensor(model.config)], widened)
 
 
-def _asked_types(model: Network, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
-    """Every parameter with the type that its leaf makes of `dtype`."""
+def _asked_types(model: Network, naming: Naming, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
+    """Every parameter with the type that its leaf makes of `dtype`. llama.cpp computes with vectors in float32."""
     for path, leaf in model.leaves():
+        kind = WeightType.F32 if isinstance(leaf, Vector) and naming is Naming.GGUF else leaf.held_as(dtype)
         for name in leaf.parameters():
-            yield f"{path}.{name}", leaf.held_as(dtype)
+            yield f"{path}.{name}", kind
 
 
 def _target_type(stored: TensorInfo, naming: Naming, dtype: WeightType | None) -> TensorType:

@@ -7,7 +7,7 @@ overwrite an argument where its docstring says so, so callers use only what it r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -50,9 +50,11 @@ class DeltaCache:
     """What one layer of linear attention keeps per sequence, however long it is; also the shape of the layer.
 
     Attributes:
-        key_heads, value_heads: value heads share key heads in groups.
+        key_heads, value_heads: value head h shares key head h // (value_heads / key_heads) with its neighbours.
         key_dim, value_dim: features of a head. The state of a value head is a matrix [key_dim, value_dim].
         width: taps of the causal convolution, so that width - 1 earlier inputs are kept.
+        tiled: value head h reads key head h % key_heads instead. That is how GGUF's weights lie; what the layer
+            computes is the same, so it makes no difference to equality.
     """
 
     key_heads: int
@@ -60,6 +62,7 @@ class DeltaCache:
     key_dim: int
     value_dim: int
     width: int
+    tiled: bool = field(default=False, compare=False)
 
     @property
     def channels(self) -> int:

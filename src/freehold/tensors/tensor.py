@@ -70,7 +70,15 @@ class Tensor:
         """The same tensor with its outermost dimension reordered. A row's bytes stay as they are, whatever the type."""
         order = np.asarray(rows)
         picked = np.ascontiguousarray(self.data.reshape(self.info.shape[0], -1)[order])
-        return Tensor(replace(self.info, shape=(len(order), *self.info.shape[1:])), picked.reshape(-1))
+        info = replace(self.info, shape=(len(order), *self.info.shape[1:]))
+        return Tensor(info, picked.reshape(-1), self._scales_of(order))
+
+    def take_columns(self, columns: npt.NDArray[np.int64]) -> Tensor:
+        """The same matrix with its columns reordered; quantised ones become float32, since their blocks lie there."""
+        if self.info.type not in FLOAT_TYPES:
+            return Tensor.from_array(self.info.name, np.ascontiguousarray(self.float32()[:, columns]))
+        words = self.data.view(f"<u{BLOCK_FORMATS[self.info.type].bytes}").reshape(self.info.shape)
+        return Tensor(self.info, np.ascontiguousarray(words[:, columns]).reshape(-1).view(np.uint8))
 
     def slice_rows(self, first: int, last: int) -> Tensor:
         """Indices [first, last) of the outermost dimension, without a copy."""

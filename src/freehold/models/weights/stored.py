@@ -46,10 +46,12 @@ class Stored:
             tensor has one more dimension, outermost, for the experts.
         kind: "weight" or "bias" where `name` is a full tensor name, which holds only that parameter of ours.
         order: where the stacked rows lie (within each expert); None for as they are.
+        columns: where the columns of our matrices lie; None for as they are.
         transposed: matrices are stored [inputs, outputs].
         turned: those of `ours` whose matrices, after taking their rows, are transposed against ours.
         heads: the leading dimension for experts is folded into the rows.
         unit_axis: the tensor has a dimension of size 1 at this place that ours lack.
+        flat: a matrix of a single row is stored as a vector.
         values: convention for the numbers; None for as they are.
     """
 
@@ -57,10 +59,12 @@ class Stored:
     name: str
     kind: str | None = None
     order: Order | None = None
+    columns: Order | None = None
     transposed: bool = False
     turned: tuple[str, ...] = ()
     heads: bool = False
     unit_axis: int | None = None
+    flat: bool = False
     values: Values | None = None
 
     def tensor_name(self, kind: str, layer: int | None, expert: int | None) -> str | None:
@@ -118,6 +122,8 @@ class StoredTensor:
     def shape(self) -> tuple[int, ...]:
         """The shape that the tensor must have."""
         one = self._one_shape
+        if self.stored.flat:
+            return one[1:]
         if self._stacks_experts:
             one = (len(self.members) * one[0], *one[1:]) if self.stored.heads else (len(self.members), *one)
         axis = self.stored.unit_axis
@@ -134,13 +140,15 @@ class StoredTensor:
         member = self.member(parameter)
         if self._stacks_experts:
             tensor = tensor.reshape((len(self.members), *self._one_shape)).part(expert)
-        elif self.stored.unit_axis is not None:
+        elif self.stored.unit_axis is not None or self.stored.flat:
             tensor = tensor.reshape(self._one_shape)
         if self._is_transposed:
             tensor = tensor.transpose()
         last = first + member.rows
-        rows = self._positions
-        tensor = tensor.slice_rows(first, last) if rows is None else tensor.take_rows(rows[first:last])
+        rows, columns = self._order, self._columns
+        tensor = tensor.slice_rows(first, last) if rows is None else tensor.take_rows(np.argsort(rows)[first:last])
+        if columns is not None:
+            tensor = tensor.take_columns(np.argsort(columns))
         if member.turned:
             tensor = tensor.transpose()
         if self.stored.values is not None:
@@ -179,16 +187,24 @@ class StoredTensor:
         return places
 
     @cached_property
-    def _positions(self) -> Int64Array | None:
-        """Where each row of the stack lies; None for in its place."""
-        if self.stored.order is None:
-            return None
-        return np.argsort(self.stored.order(self.config, sum(member.rows for member in self.members[0])))
+    def _order(self) -> Int64Array | None:
+        return self._moved(self.stored.order, sum(member.rows for member in self.members[0]))
+
+    @cached_property
+    def _columns(self) -> Int64Array | None:
+        return self._moved(self.stored.columns, self.members[0][0].columns)
+
+    def _moved(self, order: Order | None, count: int) -> Int64Array | None:
+        """Which row (or column) of ours each stored one is; None where all are in their place, so none is copied."""
+        found = None if order is None else order(self.config, count)
+        return None if found is None or np.array_equal(found, np.arange(count)) else found
 
     def _expert(self, members: tuple[Member, ...], source: Callable[[str], Tensor]) -> Tensor:
         tensor = Tensor.stack([self._as_stored(member, source(member.parameter)) for member in members])
-        if self.stored.order is not None:
-            tensor = tensor.take_rows(self.stored.order(self.config, tensor.info.shape[0]))
+        if self._order is not None:
+            tensor = tensor.take_rows(self._order)
+        if self._columns is not None:
+            tensor = tensor.take_columns(self._columns)
         return tensor.transpose() if self._is_transposed else tensor
 
     def _as_stored(self, member: Member, tensor: Tensor) -> Tensor:

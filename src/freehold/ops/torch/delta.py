@@ -79,6 +79,7 @@ def _split(mixed: torch.Tensor, shape: DeltaCache) -> tuple[torch.Tensor, torch.
     def unit(x: torch.Tensor) -> torch.Tensor:
         heads = x.reshape(-1, shape.key_heads, shape.key_dim)
         heads = heads * torch.rsqrt(heads.square().sum(-1, keepdim=True) + LENGTH_EPSILON)
-        return heads.repeat_interleave(shape.value_heads // shape.key_heads, 1)
+        shared = shape.value_heads // shape.key_heads
+        return heads.repeat(1, shared, 1) if shape.tiled else heads.repeat_interleave(shared, 1)
 
     return unit(q) * shape.key_dim**-0.5, unit(k), v.reshape(-1, shape.value_heads, shape.value_dim)
