@@ -10,6 +10,7 @@ from typing import Any
 
 from freehold.engine.types import FinishReason, GenerationRequest, Output, SamplingOptions, Usage
 from freehold.errors import ContextExceeded
+from freehold.text.dialects import DIALECTS, Dialect
 
 CONTEXT = 200
 
@@ -21,6 +22,9 @@ class FakeTokenizer:
 
     def encode(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
         return [ord(character) for character in text]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        return "".join(map(chr, ids))
 
 
 class FakeTemplate:
@@ -67,6 +71,7 @@ class FakeModel:
     name: str = "fake"
     requests: list[GenerationRequest] = field(default_factory=list)
     loads: list[dict[str, Any]] = field(default_factory=list)
+    dialect: Dialect = DIALECTS["plain"]
     recommended: SamplingOptions = field(default_factory=lambda: SamplingOptions(temperature=0.7))
 
     @property

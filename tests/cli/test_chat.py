@@ -9,7 +9,9 @@ import pytest
 
 from freehold.cli.chat import chat
 from freehold.cli.conversation import Conversation
+from freehold.cli.showing import Display
 from freehold.engine.types import FinishReason
+from freehold.text.dialects import DIALECTS
 from tests.cli.fake import FakeModel
 
 Talk = Callable[..., str]
@@ -40,6 +42,23 @@ def test_every_turn_sees_the_ones_before(model: FakeModel, talk: Talk) -> None:
     printed = talk("One", "Two")
     assert model.prompts == ["user=One", "user=One|assistant=Hello.|user=Two"]
     assert printed.count("Hello.\n") == 2
+
+
+def test_reasoning_is_shown_and_not_remembered(model: FakeModel, talk: Talk) -> None:
+    model.dialect = DIALECTS["hermes"]
+    model.answer = lambda prompt: ["<thi", "nk>\nHm", ".\n</think>", "\n\nYes."]
+    printed = talk("One", "Two")
+    assert printed.count("Hm.") == printed.count("Yes.") == 2
+    assert "think>" not in printed
+    assert model.prompts[-1] == "user=One|assistant=Yes.|user=Two"
+
+
+def test_reasoning_goes_to_standard_error(model: FakeModel, capsys: pytest.CaptureFixture[str]) -> None:
+    model.dialect = DIALECTS["hermes"]
+    model.answer = lambda prompt: ["<think>Hm.</think>Yes."]
+    answer = Conversation(model, {}, None).reply("One", Display())  # type: ignore[arg-type]
+    printed = capsys.readouterr()
+    assert (answer.text, printed.out, printed.err) == ("Yes.", "Yes.", "Hm.\n\n")
 
 
 def test_clear_forgets(model: FakeModel, talk: Talk) -> None:

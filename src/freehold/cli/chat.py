@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from freehold.cli.conversation import Conversation
 from freehold.cli.output import print_error
 from freehold.cli.settings import SettingError, Settings
-from freehold.cli.showing import show_end, show_piece
+from freehold.cli.showing import Display, show_end
 from freehold.engine.types import FinishReason
 from freehold.errors import FreeholdError
 
@@ -50,7 +50,7 @@ class _Session:
 
     def answer(self, message: str) -> None:
         try:
-            answer = self.conversation.reply(message, show_piece)
+            answer = self.conversation.reply(message, Display())
         except FreeholdError as error:
             print_error(error)
             return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freehold.engine.types import FinishReason, Output, Usage
 from freehold.engine.validation import Limits, validate_request
@@ -14,6 +14,8 @@ from freehold.generation import GenerationOptions, to_request
 
 if TYPE_CHECKING:
     from freehold.api import Model
+    from freehold.text import Prompt
+    from freehold.text.dialects import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Answer:
     """One answer.
 
     Attributes:
-        text: all of it.
+        text: all of it, without what the model thought before.
         finish_reason: why it ended; CANCELLED after Ctrl-C.
         usage: token counts; None where it was cancelled.
         first_token: seconds until the first token.
@@ -61,7 +63,7 @@ class Conversation:
         self.options = options
         self.has_template = model.text is not None and model.text.template is not None
         self.system: str | None = None
-        self._messages: list[dict[str, Any]] = []
+        self._messages: list[dict[str, str]] = []
         self.set_system(system)
         self.check(options)
 
@@ -95,11 +97,11 @@ class Conversation:
         """Forget what was said."""
         self._messages.clear()
 
-    def reply(self, text: str, write: Callable[[str], None]) -> Answer:
+    def reply(self, text: str, write: Callable[[Event], None]) -> Answer:
         """Answer a message; Ctrl-C ends the answer, which is kept as far as it got.
 
         Args:
-            write: called with pieces of the answer as they become certain.
+            write: called with reasoning and pieces of the answer as they become certain.
 
         Raises:
             FreeholdError: there is no answer; the conversation is as it was before.
@@ -110,28 +112,40 @@ class Conversation:
             self._messages = [*messages, {"role": "assistant", "content": answer.text}]
         return answer
 
-    def _prompt(self, text: str, messages: list[Mapping[str, Any]] | list[dict[str, Any]]) -> list[int]:
+    def _prompt(self, text: str, messages: list[dict[str, str]]) -> Prompt:
+        from freehold.text import Prompt, conversation_prompt  # not for `--help`
+        from freehold.text.dialects import DIALECTS
+
+        tokenizer = self.model.tokenizer
         if not self.has_template:
-            return self.model.tokenizer.encode(text)
+            return Prompt(tokenizer.encode(text), {}, DIALECTS["plain"])
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        from freehold.text import encode_conversation  # not for `--help`
+        return conversation_prompt(tokenizer, self.model.dialect, self.model.template.render, [*system, *messages])
 
-        return encode_conversation(self.model.tokenizer, self.model.template.render, [*system, *messages])
+    def _answer(self, prompt: Prompt, write: Callable[[Event], None]) -> Answer:
+        from freehold.text.dialects import Content  # not for `--help`
 
-    def _answer(self, prompt: list[int], write: Callable[[str], None]) -> Answer:
         started = time.perf_counter()
         first_token: float | None = None
         pieces: list[str] = []
+        parser = prompt.parser()
+
+        def say(events: list[Event]) -> None:
+            for event in events:
+                write(event)
+            pieces.extend(event.text for event in events if isinstance(event, Content))
+
         last: Output | None = None
-        with self.model.engine.stream(to_request(prompt, self.options, self.model.recommended)) as outputs:
+        request = to_request(prompt.ids, self.options, self.model.recommended, shown=prompt.shown_ids)
+        with self.model.engine.stream(request) as outputs:
             try:
                 for last in outputs:
                     if first_token is None:
                         first_token = time.perf_counter() - started
-                    pieces.append(last.text)
-                    write(last.text)
+                    say(parser.push(last.text))
             except KeyboardInterrupt:
                 last = None
+        say(parser.finish())
         seconds = time.perf_counter() - started
         if last is not None and last.finish_reason is FinishReason.FAILED:
             raise FreeholdError(last.error or "the request failed")

@@ -10,7 +10,7 @@ from pathlib import Path
 from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
 from freehold.cli.output import styled
-from freehold.cli.showing import show_piece
+from freehold.cli.showing import Display
 from freehold.errors import FreeholdError
 
 MODEL = "pebble"
@@ -27,7 +27,7 @@ def command() -> None:
     """Let the bundled model turn a support message into JSON, on this machine, and say what to try next."""
     with loaded(MODEL, backend="native", dtype=None, context=None) as model:
         print(f"{styled('message', '1', sys.stdout)}  {MESSAGE}\n")
-        answer = Conversation(model, {"temperature": 0.0}, None).reply(MESSAGE, show_piece)
+        answer = Conversation(model, {"temperature": 0.0}, None).reply(MESSAGE, Display())
     try:
         json.loads(answer.text)
     except ValueError as error:

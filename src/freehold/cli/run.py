@@ -12,7 +12,7 @@ from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
 from freehold.cli.options import BackendOption, ContextOption, DtypeOption, ModelArgument
 from freehold.cli.output import print_note
-from freehold.cli.showing import show_end, show_piece
+from freehold.cli.showing import Display, show_end
 from freehold.cli.verbs import WrongUsage
 from freehold.engine.types import FinishReason
 from freehold.generation import GenerationOptions
@@ -53,7 +53,7 @@ def command(
 
 
 def _answer_once(conversation: Conversation, text: str, verbose: bool) -> None:
-    answer = conversation.reply(text, show_piece)
+    answer = conversation.reply(text, Display())
     show_end(answer, verbose)
     if answer.finish_reason is FinishReason.CANCELLED:
         raise KeyboardInterrupt
