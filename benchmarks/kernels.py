@@ -23,9 +23,9 @@ import numpy.typing as npt
 from freehold import _kernels
 from freehold.ops.base import AttentionCache, AttentionRules
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeOps
+from freehold.ops.native import NativeLayerCache, NativeOps
 
-Weight = Literal["q4", "q4 minimum", "q8", "q8 16", "f16", "f32"]
+Weight = Literal["q4", "q4 minimum", "mxfp4", "q8", "q8 16", "fp8", "f16", "f32"]
 
 # More than the last-level cache that a share of a server's cores is likely to have.
 COLD_BYTES = 256 << 20
@@ -42,6 +42,12 @@ def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
         codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
         codes.view(np.float32 if kind == "f32" else np.float16)[:] = 0.5
         return _kernels.Matrix(kind, rows, columns, codes)
+    if kind in ("mxfp4", "fp8"):
+        codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
+        codes[:] = np.resize(rng.integers(0, 126, 1 << 16, np.uint8), len(codes))
+        groups = -(-rows // 8) * 8 * -(-columns // (32 if kind == "mxfp4" else 128))
+        own_scales = np.full(groups, 120, np.uint8) if kind == "mxfp4" else np.full(groups, 0.01, np.float32)
+        return _kernels.Matrix(kind, rows, columns, codes, own_scales)
     format_: Literal["q4", "q8"] = "q4" if kind.startswith("q4") else "q8"
     codes = _kernels.empty(_kernels.packed_bytes(format_, rows, columns))
     codes[:] = np.resize(rng.integers(0, 256, 1 << 16, np.uint8), len(codes))
@@ -83,7 +89,8 @@ def measure_attention(layer: AttentionCache, heads: int, context: int, seconds: 
     """GB/s of float16 keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
     ops = NativeOps("f16")
     layers = COLD_BYTES // (context * ops.cache_bytes([layer])) + 1
-    caches = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
+    made = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
+    caches = [cache for cache in made if isinstance(cache, NativeLayerCache)]
     for cache in caches:
         cache.keys.fill(0.1)
         cache.values.fill(0.1)

@@ -106,6 +106,18 @@ def attention(
     slopes: Float32Array | None,
     out: Float32Array,
 ) -> None: ...
+def latent_attention(
+    q: Float32Array,
+    k: Float32Array,
+    positions: Int32Array,
+    offsets: Int32Array,
+    block_tables: Int32Array,
+    block_offsets: Int32Array,
+    keys: npt.NDArray[Any],
+    latent: int,
+    scale: float,
+    out: Float32Array,
+) -> None: ...
 def uniform(seed: int, position: int) -> float: ...
 def sample(
     *,

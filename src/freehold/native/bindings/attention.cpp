@@ -97,6 +97,42 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
     attention(job, batch);
 }
 
+// Takes keys [blocks, block_size, features].
+int64_t set_cache(LatentJob& job, const WritableArray& keys) {
+    require_dimensions(keys, "keys", 3);
+    job.half_cache = keys.dtype() == half_type;
+    require_type(keys, "keys", job.half_cache ? half_type : nb::dtype<float>());
+    require_contiguous(keys, "keys", 0);
+    job.block_size = in_range("keys.shape[1]", static_cast<int64_t>(keys.shape(1)), 1, most_int32);
+    require_size(keys, "keys", 2, job.features);
+    job.keys = keys.data();
+    return in_range("keys.shape[0]", static_cast<int64_t>(keys.shape(0)), 0, most_int32);
+}
+
+void bind_latent(const Array& q, const Array& k, const Array& positions, const Array& offsets,
+                 const Array& block_tables, const Array& block_offsets, const WritableArray& keys, int64_t latent,
+                 float scale, const WritableArray& out) {
+    const Heads query = heads_of(q, "q");
+    const Rows<const float> key = rows_of(k, "k", 2);
+    in_range("q.shape[1]", query.heads, 1, most_int32);
+    in_range("q.shape[2]", query.head_dim, 1, most_int32);
+    require_size(k, "k", 0, query.rows.rows);
+    require_size(k, "k", 1, query.head_dim);
+    LatentJob job{};
+    job.q = query.rows.data, job.q_stride = query.rows.stride;
+    job.k = key.data, job.k_stride = key.stride;
+    job.heads = query.heads, job.features = query.head_dim;
+    job.latent = in_range("latent", latent, 1, job.features);
+    job.scale = scale;
+    const int64_t blocks = set_cache(job, keys);
+    job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.latent);
+    const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
+    job.positions = batch.positions;
+    nb::gil_scoped_release release;
+    check(batch, job.block_size, blocks);
+    latent_attention(job, batch);
+}
+
 }  // namespace
 
 void bind_attention(nb::module_& module) {
@@ -104,6 +140,8 @@ void bind_attention(nb::module_& module) {
     module.def("attention", bind_attend, "q"_a, "k"_a, "v"_a, "positions"_a, "offsets"_a, "block_tables"_a,
                "block_offsets"_a, "keys"_a, "values"_a, "scale"_a, "window"_a, "chunk"_a, "softcap"_a, "causal"_a,
                "sinks"_a.none(), "slopes"_a.none(), "out"_a);
+    module.def("latent_attention", bind_latent, "q"_a, "k"_a, "positions"_a, "offsets"_a, "block_tables"_a,
+               "block_offsets"_a, "keys"_a, "latent"_a, "scale"_a, "out"_a);
 }
 
 }  // namespace freehold

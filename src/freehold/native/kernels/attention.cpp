@@ -4,6 +4,7 @@
 // as chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as
 // chains over positions in ascending order. Queries that share a KV head are taken together, as far as the registers
 // go, only to load keys and values once; where their ranges of positions differ, each does the rest of its own alone.
+#include "kernels/cached.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/mathematics.hpp"
 
@@ -14,19 +15,6 @@ constexpr int64_t most_queries = 4;
 constexpr int64_t prefetch_blocks = 2;   // how far ahead
 constexpr int64_t sum_chunk = 1024;      // positions that floats add up before a double takes over
 constexpr int64_t score_padding = 2 * lanes;  // what whole vectors may write behind the last score
-
-struct FloatCache {
-    using Element = float;
-    FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
-    FREEHOLD_INLINE void store(Element* to, Floats value) { FREEHOLD_ISA::store(to, value); }
-};
-struct HalfCache {
-    using Element = uint16_t;
-    FREEHOLD_INLINE Floats load(const Element* from) { return load_half(from); }
-    FREEHOLD_INLINE void store(Element* to, Floats value) { store_as(to, to_half(value)); }
-};
-
-int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Where a block's keys and values of one KV head begin.
 template <typename Cache>

@@ -80,6 +80,24 @@ struct AttentionRange {
     int64_t first_head, last_head;
 };
 
+// Paged causal attention whose keys all heads share, the first `latent` features of a key being its value. The cache is
+// [blocks][block_size][features].
+struct LatentJob {
+    const float* q;  // [tokens][heads][features], rows q_stride apart
+    const float* k;  // [tokens][features], rows k_stride apart
+    float* out;      // [tokens][heads][latent], contiguous
+    int64_t q_stride, k_stride;
+    int64_t heads, features, latent;
+    const int32_t* positions;  // [tokens]
+    void* keys;
+    bool half_cache;  // float16, else float32
+    int64_t block_size;
+    float scale;
+};
+
+// Rows times heads that one range of latent attention may have.
+inline constexpr int64_t latent_queries = 64;
+
 struct LogitStatistics {
     float maximum;
     bool finite;  // no NaN and no +infinity, and at least one value above -infinity
@@ -114,6 +132,11 @@ struct Kernels {
     // Floats of scratch that attend needs when no row is past `positions`.
     int64_t (*attention_scratch)(const AttentionJob& job, int64_t positions);
     void (*attend)(const AttentionJob& job, const AttentionRange& range, float* scratch);
+
+    // The same for latent attention, whose ranges say nothing of positions and KV heads.
+    void (*write_latent)(const LatentJob& job, const AttentionRange& range);
+    int64_t (*latent_scratch)(const LatentJob& job);
+    void (*attend_latent)(const LatentJob& job, const AttentionRange& range, float* scratch);
 
     LogitStatistics (*logit_statistics)(const float* logits, int64_t count);
     // out = exp((x - maximum) * factor) where out is not null; returns the sum.

@@ -44,7 +44,7 @@ void check_positions(const RaggedBatch& batch, int64_t sequence, int64_t block_s
     }
 }
 
-std::vector<AttentionRange> ranges_of(const RaggedBatch& batch) {
+std::vector<AttentionRange> ranges_of(const RaggedBatch& batch, int64_t rows) {
     std::vector<AttentionRange> ranges;
     for (int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
         const int64_t end = batch.offsets[sequence + 1];
@@ -52,7 +52,7 @@ std::vector<AttentionRange> ranges_of(const RaggedBatch& batch) {
         range.blocks = batch.block_tables + batch.block_offsets[sequence];
         for (range.first = batch.offsets[sequence]; range.first < end; range.first = range.last) {
             range.positions = batch.positions[end - 1] + int64_t{1};
-            range.last = std::min(range.first + rows_together, end);
+            range.last = std::min(range.first + rows, end);
             ranges.push_back(range);
         }
     }
@@ -81,7 +81,7 @@ void attention(const AttentionJob& job, const RaggedBatch& batch) {
     thread_local Scratch memory;
     if (batch.tokens == 0) return;
     const Kernels& kernel = kernels();
-    const std::vector<AttentionRange> ranges = ranges_of(batch);
+    const std::vector<AttentionRange> ranges = ranges_of(batch, rows_together);
     const int64_t most_positions = *std::max_element(batch.positions, batch.positions + batch.tokens) + int64_t{1};
     const int64_t scratch_size = kernel.attention_scratch(job, most_positions);
     const int workers = threads();
@@ -105,6 +105,30 @@ void attention(const AttentionJob& job, const RaggedBatch& batch) {
         range.first_head = range.kv_head * group + index % parts * part;
         range.last_head = std::min(range.first_head + part, (range.kv_head + 1) * group);
         kernel.attend(job, range, scratch + worker * scratch_size);
+    });
+}
+
+void latent_attention(const LatentJob& job, const RaggedBatch& batch) {
+    thread_local Scratch memory;
+    if (batch.tokens == 0) return;
+    const Kernels& kernel = kernels();
+    const int64_t rows = std::max(int64_t{1}, latent_queries / job.heads);
+    const std::vector<AttentionRange> ranges = ranges_of(batch, rows);
+    const auto pieces = static_cast<int64_t>(ranges.size());
+    const int64_t scratch_size = kernel.latent_scratch(job);
+    const int workers = threads();
+    auto* scratch = memory.reserve<float>(scratch_size * workers);
+
+    parallel_ranges(pieces, 8, [&](int64_t first, int64_t last) {
+        for (int64_t piece = first; piece < last; ++piece) kernel.write_latent(job, ranges[piece]);
+    });
+    const int64_t part = std::min(latent_queries, part_of(job.heads, (workers + pieces - 1) / pieces));
+    const int64_t parts = (job.heads + part - 1) / part;
+    parallel_for(pieces * parts, workers, [&](int64_t index, int worker) {
+        AttentionRange range = ranges[index / parts];
+        range.first_head = index % parts * part;
+        range.last_head = std::min(range.first_head + part, job.heads);
+        kernel.attend_latent(job, range, scratch + worker * scratch_size);
     });
 }
 

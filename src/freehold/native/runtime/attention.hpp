@@ -25,4 +25,7 @@ void check(const RaggedBatch& batch, int64_t block_size, int64_t blocks);
 // Writes k and v of every row into the cache, then attends. The batch must have been checked.
 void attention(const AttentionJob& job, const RaggedBatch& batch);
 
+// The same for latent attention.
+void latent_attention(const LatentJob& job, const RaggedBatch& batch);
+
 }  // namespace freehold

@@ -1,6 +1,6 @@
 """The CPU backend: NumPy arrays and the C++ kernels of `freehold._kernels`."""
 
-from freehold.ops.native.cache import CacheType, NativeLayerCache
+from freehold.ops.native.cache import CacheType, NativeCache, NativeLatentCache, NativeLayerCache
 from freehold.ops.native.ops import NativeOps
 
-__all__ = ["CacheType", "NativeLayerCache", "NativeOps"]
+__all__ = ["CacheType", "NativeCache", "NativeLatentCache", "NativeLayerCache", "NativeOps"]

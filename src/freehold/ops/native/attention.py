@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules
+from freehold.ops.base import AttentionCache, AttentionRules, LatentCache
 from freehold.ops.batch import Batch
-from freehold.ops.native.cache import CacheType, NativeLayerCache, create_layer
+from freehold.ops.native.cache import CacheType, NativeLatentCache, NativeLayerCache, create_attention, create_latent
 
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
@@ -41,7 +41,7 @@ def attend(
     tables, table_offsets = batch.block_tables, batch.block_offsets
     if cache is None:
         tables, table_offsets = _transient_blocks(batch)
-        cache = create_layer(AttentionCache(*k.shape[1:]), len(tables), TRANSIENT_BLOCK, cache_type)
+        cache = create_attention(AttentionCache(*k.shape[1:]), len(tables), TRANSIENT_BLOCK, cache_type)
     out = np.empty((len(q), q.shape[1] * q.shape[2]), np.float32)
     _kernels.attention(
         q,
@@ -61,6 +61,48 @@ def attend(
         sinks,
         slopes,
         out,
+    )
+    return out
+
+
+def attend_latent(
+    q: Float32Array,
+    k: Float32Array,
+    batch: Batch,
+    cache: NativeLatentCache | None,
+    *,
+    shape: LatentCache,
+    rules: AttentionRules,
+    cache_type: CacheType,
+) -> Float32Array:
+    """`Ops.latent_attention`.
+
+    Args:
+        cache_type: what keys pass through where there is no cache.
+
+    Raises:
+        ValueError: rules other than a scale; arrays that do not fit each other or the shape.
+    """
+    if rules != AttentionRules(rules.scale):
+        raise ValueError(f"latent attention knows no rule but a scale, and was given {rules}")
+    if q.shape[2] != shape.latent + shape.rotated:
+        raise ValueError(f"q has {q.shape[2]} features, but {shape} has {shape.latent + shape.rotated}")
+    tables, table_offsets = batch.block_tables, batch.block_offsets
+    if cache is None:
+        tables, table_offsets = _transient_blocks(batch)
+        cache = create_latent(shape, len(tables), TRANSIENT_BLOCK, cache_type)
+    out = np.empty((len(q), q.shape[1], shape.latent), np.float32)
+    _kernels.latent_attention(
+        q,
+        k,
+        batch.positions,
+        batch.offsets,
+        tables,
+        table_offsets,
+        cache.keys,
+        shape.latent,
+        rules.scale,
+        out.reshape(len(q), q.shape[1] * shape.latent),
     )
     return out
 

@@ -1,15 +1,15 @@
-"""The block cache of one attention layer, in the layout that the attention kernel reads."""
+"""The caches of layers, in the layouts that the kernels read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import AttentionCache, CacheKind, DeltaCache, LatentCache
 
 CacheType = Literal["f16", "f32"]
 
@@ -21,7 +21,7 @@ _TYPES: dict[str, type[np.float16] | type[np.float32]] = {"f16": np.float16, "f3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NativeLayerCache:
-    """Keys and values of one layer.
+    """Keys and values of one layer of attention.
 
     Attributes:
         keys: [blocks, kv_heads, block_size / 8 rounded up, head_dim, 8 positions].
@@ -37,6 +37,20 @@ class NativeLayerCache:
         return int(self.values.shape[2])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeLatentCache:
+    """What one layer of latent attention keeps.
+
+    Attributes:
+        keys: [blocks, block_size, latent + rotated]; the first features are the values, too.
+    """
+
+    keys: npt.NDArray[Any]
+
+
+NativeCache: TypeAlias = NativeLayerCache | NativeLatentCache
+
+
 def element_type(cache_type: CacheType) -> type[np.float16] | type[np.float32]:
     """The NumPy type that keys and values are stored in.
 
@@ -48,23 +62,48 @@ def element_type(cache_type: CacheType) -> type[np.float16] | type[np.float32]:
     return _TYPES[cache_type]
 
 
-def create_layer(layer: AttentionCache, blocks: int, block_size: int, cache_type: CacheType) -> NativeLayerCache:
+def create_layer(layer: CacheKind, blocks: int, block_size: int, cache_type: CacheType) -> NativeCache:
     """Zeroed memory, which the system hands out page by page as it is written to."""
     if blocks < 0 or block_size < 1:
         raise ValueError(f"blocks is {blocks} and block_size {block_size}, must be at least 0 and 1")
+    match layer:
+        case AttentionCache():
+            return create_attention(layer, blocks, block_size, cache_type)
+        case LatentCache():
+            return create_latent(layer, blocks, block_size, cache_type)
+        case DeltaCache():
+            raise NotImplementedError
+
+
+def create_attention(layer: AttentionCache, blocks: int, block_size: int, cache_type: CacheType) -> NativeLayerCache:
+    """The cache of a layer of plain attention."""
     kind = element_type(cache_type)
     groups = -(-block_size // LANES)
-    padded_dim = _padded(layer.head_dim)
     return NativeLayerCache(
         keys=np.zeros((blocks, layer.kv_heads, groups, layer.head_dim, LANES), kind),
-        values=np.zeros((blocks, layer.kv_heads, block_size, padded_dim), kind),
+        values=np.zeros((blocks, layer.kv_heads, block_size, _padded(layer.head_dim)), kind),
     )
 
 
-def bytes_per_position(layers: Sequence[AttentionCache], cache_type: CacheType) -> int:
+def create_latent(layer: LatentCache, blocks: int, block_size: int, cache_type: CacheType) -> NativeLatentCache:
+    """The cache of a layer of latent attention."""
+    return NativeLatentCache(np.zeros((blocks, block_size, layer.latent + layer.rotated), element_type(cache_type)))
+
+
+def bytes_per_position(layers: Sequence[CacheKind], cache_type: CacheType) -> int:
     """Bytes that a position takes in all layers, where block_size is a multiple of 8."""
-    elements = sum(layer.kv_heads * (layer.head_dim + _padded(layer.head_dim)) for layer in layers)
-    return elements * np.dtype(element_type(cache_type)).itemsize
+    return sum(_elements(layer) for layer in layers) * np.dtype(element_type(cache_type)).itemsize
+
+
+def _elements(layer: CacheKind) -> int:
+    """Elements that a position takes in one layer."""
+    match layer:
+        case AttentionCache(kv_heads, head_dim):
+            return kv_heads * (head_dim + _padded(head_dim))
+        case LatentCache(latent, rotated):
+            return latent + rotated
+        case DeltaCache():
+            return 0
 
 
 def _padded(head_dim: int) -> int:

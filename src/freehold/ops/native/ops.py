@@ -11,7 +11,6 @@ import numpy.typing as npt
 from freehold import _kernels
 from freehold.errors import BackendUnavailable
 from freehold.ops.base import (
-    AttentionCache,
     AttentionRules,
     CacheKind,
     DeltaCache,
@@ -21,8 +20,16 @@ from freehold.ops.base import (
 )
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
-from freehold.ops.native.attention import attend
-from freehold.ops.native.cache import CacheType, NativeLayerCache, bytes_per_position, create_layer, element_type
+from freehold.ops.native.attention import attend, attend_latent
+from freehold.ops.native.cache import (
+    CacheType,
+    NativeCache,
+    NativeLatentCache,
+    NativeLayerCache,
+    bytes_per_position,
+    create_layer,
+    element_type,
+)
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
 
@@ -131,12 +138,12 @@ class NativeOps:
         q: Float32Array,
         k: Float32Array,
         batch: Batch,
-        cache: NativeLayerCache | None,
+        cache: NativeLatentCache | None,
         *,
         shape: LatentCache,
         rules: AttentionRules,
     ) -> Float32Array:
-        raise NotImplementedError
+        return attend_latent(q, k, batch, cache, shape=shape, rules=rules, cache_type=self.cache_type)
 
     def delta_rule(
         self,
@@ -214,11 +221,11 @@ class NativeOps:
 
     def create_cache(
         self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
-    ) -> list[NativeLayerCache]:
-        return [create_layer(layer, blocks, block_size, self.cache_type) for layer in _attention_only(layers)]
+    ) -> list[NativeCache]:
+        return [create_layer(layer, blocks, block_size, self.cache_type) for layer in layers]
 
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
-        return bytes_per_position(_attention_only(layers), self.cache_type)
+        return bytes_per_position(layers, self.cache_type)
 
     def state_bytes(self, layers: Sequence[CacheKind]) -> int:
         return 0
@@ -228,10 +235,3 @@ class NativeOps:
 
     def to_numpy(self, x: Float32Array) -> Float32Array:
         return x
-
-
-def _attention_only(layers: Sequence[CacheKind]) -> list[AttentionCache]:
-    found = [layer for layer in layers if isinstance(layer, AttentionCache)]
-    if len(found) < len(layers):
-        raise NotImplementedError
-    return found
