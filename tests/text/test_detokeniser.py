@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from freehold.errors import TokenizerError
 from freehold.text import Tokenizer
+from freehold.text.detokeniser import CONTROL_MARK
 from tests.text.conftest import SMALL, real_tokenizer, small_tokenizer
 from tests.text.strategies import texts
 
@@ -129,3 +130,35 @@ def test_time_is_linear_in_the_tokens() -> None:
         return best
 
     assert seconds(8000) / seconds(2000) < 4 * 2.5
+
+
+def test_control_tokens_are_shown_where_they_are_asked_for() -> None:
+    tokenizer = small_tokenizer("byte_level")
+    ids = [300, *tokenizer.encode("hello", add_special=False), 301]
+    detokeniser = tokenizer.detokeniser(shown=[301])
+    assert "".join(map(detokeniser.push, ids)) + detokeniser.finish() == f"hello{CONTROL_MARK}<|end|>"
+
+
+def test_text_that_spells_a_control_token_has_no_mark() -> None:
+    tokenizer = small_tokenizer("byte_level")
+    ids = tokenizer.encode(f"<|end|>{chr(0xFFFD)}", add_special=False, parse_special=False)
+    detokeniser = tokenizer.detokeniser(shown=[301])
+    assert CONTROL_MARK not in "".join(map(detokeniser.push, ids)) + detokeniser.finish()
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+@given(ids=ids_of_small, shown=st.sets(st.integers(0, 320), max_size=4))
+def test_what_is_shown_changes_no_other_text(name: str, ids: list[int], shown: set[int]) -> None:
+    """Half a character before a shown token is never completed by what comes after it."""
+    tokenizer = small_tokenizer(name)
+    shown &= set(tokenizer.special_tokens.values())
+    detokeniser = tokenizer.detokeniser(continues=True, shown=shown)
+    expected, part = "", list[int]()
+    for token_id in ids:
+        if token_id in shown:
+            expected += tokenizer.decode(part, continues=True) + CONTROL_MARK + tokenizer.token_text(token_id)
+            part = []
+        else:
+            part.append(token_id)
+    expected += tokenizer.decode(part, continues=True)
+    assert "".join(map(detokeniser.push, ids)) + detokeniser.finish() == expected

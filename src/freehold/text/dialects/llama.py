@@ -20,15 +20,24 @@ _BUILT_IN = ".call"
 
 def _parse(read: Reader) -> Steps[None]:
     tools = read.setting.tools
-    if tools is None:
+    if tools is None or (yield from _read_bare(read, tools)):
         return
-    if (yield from read.decide(lambda text: _begins_call(text, tools))):
-        text, _ = yield from read.gather()
-        _give(read, text, only=tools)
-    elif (yield from read.until(tuple(read.marker(tag) for tag in TAGS), read.out.content)):
+    while (yield from read.until(tuple(read.marker(tag) for tag in TAGS), read.out.content)):
         read.out.separate()
         text, _ = yield from read.gather((read.marker(END_TAG),))
         _give(read, text)
+        read.out.separate()
+        # Llama 4's template writes content between the tags, and calls after them.
+        yield from _read_bare(read, tools)
+
+
+def _read_bare(read: Reader, tools: Tools) -> Steps[bool]:
+    """Reads calls that nothing marks, up to the end of the answer; False where there are none."""
+    begins = yield from read.decide(lambda text: _begins_call(text, tools))
+    if begins:
+        text, _ = yield from read.gather()
+        _give(read, text, only=tools)
+    return bool(begins)
 
 
 def _begins_call(text: str, tools: Tools) -> bool | None:
