@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Format = Literal["f32", "f16", "bf16", "q4", "q8"]
+Format = Literal["f32", "f16", "bf16", "q4", "q8", "mxfp4", "fp8"]
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file as load_torch_file
 
 from freehold.checkpoints import LazyTensor, SafetensorsFile, write_safetensors
 from freehold.errors import CheckpointError, UnsupportedTensorType
-from freehold.tensors import BLOCK_FORMATS, QUANTISED_TYPES, Tensor, TensorInfo, TensorType
+from freehold.tensors import ASSEMBLED_TYPES, BLOCK_FORMATS, QUANTISED_TYPES, Tensor, TensorInfo, TensorType
 from tests.checkpoints.raw import WRITTEN
 from tests.tensors.blocks import random_tensor
 
@@ -93,7 +93,7 @@ def test_the_metadata_that_transformers_asks_for(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt"}
 
 
-@pytest.mark.parametrize("kind", sorted(set(TensorType) - QUANTISED_TYPES))
+@pytest.mark.parametrize("kind", sorted(set(TensorType) - QUANTISED_TYPES - ASSEMBLED_TYPES))
 def test_every_type_is_aligned_to_its_own_width(kind: TensorType, tmp_path: Path) -> None:
     block = BLOCK_FORMATS[kind]
     infos = [TensorInfo("narrow", (3,), TensorType.U8), TensorInfo("it", (block.elements * 3,), kind)]
@@ -106,7 +106,7 @@ def test_every_type_is_aligned_to_its_own_width(kind: TensorType, tmp_path: Path
         assert file.get_slice("it").get_shape() == [block.elements * 3]
 
 
-@pytest.mark.parametrize("kind", sorted(QUANTISED_TYPES))
+@pytest.mark.parametrize("kind", sorted(QUANTISED_TYPES | ASSEMBLED_TYPES))
 def test_block_formats_are_refused_before_anything_is_written(kind: TensorType, tmp_path: Path) -> None:
     tensor = LazyTensor.of(random_tensor(kind, (2, 256)))
     with pytest.raises(UnsupportedTensorType, match=f"'random' is stored as {kind}, for which safetensors has no"):

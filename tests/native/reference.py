@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.ops.native import NativeOps
-from freehold.tensors import BLOCK_FORMATS, QUANTISED_TYPES, Tensor, TensorInfo, TensorType, WeightType
+from freehold.tensors import ASSEMBLED_TYPES, BLOCK_FORMATS, QUANTISED_TYPES, Tensor, TensorInfo, TensorType, WeightType
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-QUANTISED = sorted(QUANTISED_TYPES)
+QUANTISED = sorted(QUANTISED_TYPES | ASSEMBLED_TYPES)
 FLOATS = [TensorType.F32, TensorType.F16, TensorType.BF16]
 
 # Where the float16 scales of a block are, in bytes.
@@ -32,12 +34,47 @@ def random_tensor(seed: int, kind: TensorType, rows: int, columns: int) -> Tenso
         if kind is TensorType.BF16:
             return Tensor(info, (values.view(np.uint32) >> 16).astype(np.uint16).reshape(-1).view(np.uint8))
         return Tensor.from_array("weight", values if kind is TensorType.F32 else values.astype(np.float16))
+    if kind in _MAKERS:
+        return _MAKERS[kind](rng, info)
     block = BLOCK_FORMATS[kind]
     blocks = rng.integers(0, 256, (info.bytes // block.bytes, block.bytes), np.uint8)
     for at in _SCALES.get(kind, (0, 2)):
         scales = (rng.standard_normal(len(blocks)) * 0.01).astype(np.float16)
         blocks[:, at : at + 2] = scales[:, None].view(np.uint8)
     return Tensor(info, blocks.reshape(-1))
+
+
+def _random_mxfp4(rng: np.random.Generator, info: TensorInfo) -> Tensor:
+    blocks = rng.integers(0, 256, (info.elements // 32, 17), np.uint8)
+    blocks[:, 0] = rng.integers(115, 123, len(blocks))
+    if info.type is TensorType.MXFP4:
+        return Tensor(info, blocks.reshape(-1))
+    return Tensor(info, np.ravel(blocks[:, 1:]), blocks[:, 0].reshape(info.shape[0], -1))
+
+
+def _random_float8(rng: np.random.Generator, info: TensorInfo) -> Tensor:
+    codes = rng.integers(0, 256, info.elements, np.uint8)
+    codes[codes & 0x7F == 0x7F] = 0
+    scales = rng.standard_normal((info.shape[0], -(-info.shape[1] // 128)), dtype=np.float32)
+    return Tensor(info, codes, scales * np.float32(0.01))
+
+
+def _random_with_zeros(rng: np.random.Generator, info: TensorInfo) -> Tensor:
+    """Half-precision scales, as released weights have them."""
+    bytes_each = BLOCK_FORMATS[info.type].bytes
+    blocks = rng.integers(0, 256, (info.elements // 32, bytes_each), np.uint8)
+    scales = (rng.standard_normal(len(blocks)) * 0.01).astype(np.float16).astype(np.float32)
+    blocks[:, :4] = scales[:, None].view(np.uint8)
+    return Tensor(info, blocks.reshape(-1))
+
+
+_MAKERS: dict[TensorType, Callable[[np.random.Generator, TensorInfo], Tensor]] = {
+    TensorType.MXFP4: _random_mxfp4,
+    TensorType.MXFP4_APART: _random_mxfp4,
+    TensorType.FP8: _random_float8,
+    TensorType.UINT4: _random_with_zeros,
+    TensorType.UINT8: _random_with_zeros,
+}
 
 
 def columns_for(kind: TensorType, columns: int) -> int:
@@ -68,7 +105,7 @@ def quantised_activations(x: Float32Array) -> Float64Array:
 
 def linear(x: Float32Array, weight: _kernels.LinearWeight) -> Float64Array:
     """The product that a kernel should give, for a weight of one part."""
-    quantised = weight.parts[0].format in ("q4", "q8")
+    quantised = weight.parts[0].format in ("q4", "q8", "mxfp4")
     activations = quantised_activations(x) if quantised else x.astype(np.float64)
     return activations @ all_rows(weight).astype(np.float64).T
 

@@ -266,12 +266,19 @@ def test_what_makes_no_weight_is_refused() -> None:
     codes, scales = np.zeros(128, np.uint8), np.zeros(8, np.float16)
     plain: dict[str, Any] = {"format": "q4", "rows": 8, "columns": 32, "codes": codes, "scales": scales}
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"format": "q5"}, "format is 'q5', must be f32, f16, bf16, q4 or q8"),
+        ({"format": "q5"}, "format is 'q5', must be f32, f16, bf16, q4, q8, mxfp4 or fp8"),
         ({"scales": None}, "needs scales"),
         ({"group": 16}, "group is 16, must be 32"),
         ({"offset": 16}, "offset is 16, must be from 0 to 15"),
         ({"rows": 2**31 - 1, "columns": 2**31 - 1}, "elements are more than"),
         ({"minimums": np.zeros(8, np.float32)}, "minimums is of type float32, must be float16"),
+        ({"format": "mxfp4"}, "scales is of type float16, must be uint8"),
+        ({"format": "mxfp4", "scales": np.zeros(7, np.uint8)}, r"scales.shape\[0\] is 7, must be 8"),
+        ({"format": "mxfp4", "minimums": scales}, "has neither minimums, nor a group or an offset of its own"),
+        ({"format": "fp8"}, r"codes.shape\[0\] is 128, must be 256"),
+        ({"format": "fp8", "codes": np.zeros(256, np.uint8)}, "scales is of type float16, must be float32"),
+        ({"format": "fp8", "columns": 129, "codes": np.zeros(1032, np.uint8)}, r"scales.shape\[0\] is 8, must be 16"),
+        ({"format": "fp8", "offset": 1, "codes": np.zeros(256, np.uint8)}, "has neither minimums, nor a group or"),
         ({"format": "f32", "codes": np.zeros(1024, np.uint8)}, "has neither scales nor minimums"),
     ]
     for changes, message in cases:
@@ -297,8 +304,10 @@ def test_what_makes_no_weight_is_refused() -> None:
 
 def test_what_cannot_be_packed_is_refused() -> None:
     out = np.zeros(256, np.uint8)
-    with pytest.raises(ValueError, match="a q4 code is over 15"):
+    with pytest.raises(ValueError, match="a code of four bits is over 15"):
         _kernels.pack_codes(np.full((8, 32), 16, np.uint8), "q4", 0, out)
+    with pytest.raises(ValueError, match="an fp8 code is NaN"):
+        _kernels.pack_codes(np.full((8, 32), 255, np.uint8), "fp8", 0, out)
     with pytest.raises(ValueError, match="first is 4, must be a multiple of 8"):
         _kernels.pack_codes(np.zeros((8, 32), np.uint8), "q4", 4, out)
     with pytest.raises(ValueError, match="out has 256 bytes, must have at least 384"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from freehold import _kernels
 from freehold.ops.native import NativeOps
-from freehold.tensors import Tensor, TensorType, WeightType
+from freehold.tensors import Tensor, TensorInfo, TensorType, WeightType
 from tests.native import reference
 
 ALL_TYPES = reference.FLOATS + reference.QUANTISED
@@ -69,7 +69,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(isa: str, kind: TensorType)
         np.testing.assert_array_equal(ops.linear(x[33 - count :], weight), alone[33 - count :])
 
 
-@pytest.mark.parametrize("kind", [TensorType.F32, TensorType.F16, TensorType.Q4_K, TensorType.Q8_0])
+@pytest.mark.parametrize("kind", [TensorType.F32, TensorType.F16, TensorType.Q4_K, TensorType.FP8])
 def test_the_number_of_threads_changes_nothing(isa: str, kind: TensorType) -> None:
     weight = reference.pack(reference.random_tensor(5, kind, 400, 256))
     x = reference.random_values(6, 40, 256)
@@ -104,18 +104,35 @@ def test_integer_sums_are_exact_on_every_instruction_set(kind: TensorType) -> No
         np.testing.assert_array_equal(NativeOps().linear(x, weight), x @ (codes.astype(np.float32) - offset).T)
 
 
+def test_sums_of_float4_are_exact_on_every_instruction_set() -> None:
+    """With a scale of one and activations that 8 bits hold, twice every result is a small integer."""
+    rng = np.random.default_rng(8)
+    blocks = rng.integers(0, 256, (24 * 3, 17), np.uint8)
+    blocks[:, 0] = 127
+    blocks[:3, 1:], blocks[3:6, 1:] = 0x77, 0xFF  # the largest sums that there can be
+    tensor = Tensor(TensorInfo("weight", (24, 96), TensorType.MXFP4), blocks.reshape(-1))
+    x = rng.integers(-127, 128, (7, 96)).astype(np.float32)
+    x[:, ::32] = 127
+    x[0], x[1] = 127, -127
+    for isa in _kernels.available_isas():
+        _kernels.use_isa(isa)
+        np.testing.assert_array_equal(NativeOps().linear(x, reference.pack(tensor)), x @ tensor.float32().T)
+
+
 def test_parts_keep_their_own_format_and_bias(isa: str) -> None:
-    kinds = [TensorType.Q4_K, TensorType.Q6_K, TensorType.F32]
+    kinds = [TensorType.Q4_K, TensorType.Q6_K, TensorType.F32, TensorType.FP8, TensorType.MXFP4_APART]
     parts = [reference.random_tensor(i, kind, 13 + i, 256) for i, kind in enumerate(kinds)]
     biases = [
         Tensor.from_array("bias", reference.random_values(9, 13)),
         None,
         Tensor.from_array("bias", reference.random_values(10, 15).astype(np.float16)),
+        Tensor.from_array("bias", reference.random_values(11, 16)),
+        None,
     ]
     ops = NativeOps()
     weight = ops.pack_linear(parts, biases, None)
-    assert [part.format for part in weight.parts] == ["q4", "q8", "f32"]
-    assert (weight.inputs, weight.outputs) == (256, 42)
+    assert [part.format for part in weight.parts] == ["q4", "q8", "f32", "fp8", "mxfp4"]
+    assert (weight.inputs, weight.outputs) == (256, 75)
     x = reference.random_values(8, 6, 256)
     expected = [ops.linear(x, ops.pack_linear([part], None, None)) for part in parts]
     expected = [one if bias is None else one + bias.float32() for one, bias in zip(expected, biases, strict=True)]

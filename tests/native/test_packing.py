@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,16 @@ from freehold.tensors import Tensor, TensorInfo, TensorType, WeightType
 from freehold.tensors.quantise import quantise
 from tests.native import reference
 
+FOUR_BITS = (
+    TensorType.Q4_0,
+    TensorType.Q4_1,
+    TensorType.Q4_K,
+    TensorType.MXFP4,
+    TensorType.MXFP4_APART,
+    TensorType.UINT4,
+)
+OWN_FORMATS = {TensorType.MXFP4: "mxfp4", TensorType.MXFP4_APART: "mxfp4", TensorType.FP8: "fp8"}
+
 
 @pytest.mark.parametrize("kind", reference.QUANTISED + reference.FLOATS)
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -22,6 +34,28 @@ def test_no_stored_value_changes(kind: TensorType, rows: int, columns: int, seed
     tensor = reference.random_tensor(seed, kind, rows, reference.columns_for(kind, columns))
     packed = reference.all_rows(reference.pack(tensor))
     np.testing.assert_array_equal(packed.view(np.uint32), tensor.float32().view(np.uint32))
+
+
+@pytest.mark.parametrize(("kind", "message"), [(TensorType.FP8, "weight that is NaN"), (TensorType.MXFP4, "of 255")])
+def test_what_is_not_a_number_is_refused_by_name(kind: TensorType, message: str) -> None:
+    tensor = reference.random_tensor(0, kind, 9, 64)
+    data = tensor.data.copy()
+    data[17 * 5] = 255
+    with pytest.raises(CheckpointError, match=f"'weight' has an {kind} .*{message}"):
+        reference.pack(replace(tensor, data=data))
+
+
+def test_every_power_of_two_is_exact(isa: str) -> None:
+    """Scales from 2^-128 on, which are subnormal, to 2^126, with every value of four bits."""
+    blocks = np.empty((255, 17), np.uint8)
+    blocks[:, 0] = np.arange(255)
+    blocks[:, 1:] = np.arange(16, dtype=np.uint8) * 17
+    tensor = Tensor(TensorInfo("weight", (255, 32), TensorType.MXFP4), blocks.reshape(-1))
+    weight = reference.pack(tensor)
+    np.testing.assert_array_equal(reference.all_rows(weight).view(np.uint32), tensor.float32().view(np.uint32))
+    identity = np.eye(32, dtype=np.float32) * 127
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(NativeOps().linear(identity, weight), tensor.float32().T * np.float32(127))
 
 
 def test_every_half_and_bfloat_survives() -> None:
@@ -49,6 +83,11 @@ def test_float64_becomes_float32() -> None:
         (TensorType.Q5_1, "q8", True, 9),
         (TensorType.Q4_K, "q4", False, 6),
         (TensorType.Q6_K, "q8", False, 10),
+        (TensorType.MXFP4, "mxfp4", False, 4.25),
+        (TensorType.MXFP4_APART, "mxfp4", False, 4.25),
+        (TensorType.FP8, "fp8", False, 8.25),
+        (TensorType.UINT4, "q4", False, 6),
+        (TensorType.UINT8, "q8", False, 10),
     ],
 )
 def test_layout_of_each_type(kind: TensorType, format_: str, half_scales: bool, bits_per_weight: float) -> None:
@@ -74,11 +113,12 @@ def test_floats_are_widened_exactly_and_narrowed_to_nearest(isa: str, kind: Tens
 def test_quantising_keeps_what_is_narrow_enough(kind: TensorType, dtype: WeightType) -> None:
     tensor = reference.random_tensor(2, kind, 11, 256)
     bits = 4 if dtype is WeightType.Q4 else 8
-    four = kind in (TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K)
+    four = kind in FOUR_BITS
     kept = kind in reference.QUANTISED and (bits == 8 or four)
     expected = tensor.float32() if kept else quantise(tensor.float32(), bits).float32()
     weight = reference.pack(tensor, dtype)
-    assert weight.parts[0].format == ("q4" if four or bits == 4 else "q8")
+    usual = "q4" if four or bits == 4 else "q8"
+    assert weight.parts[0].format == (OWN_FORMATS.get(kind, usual) if kept else usual)
     np.testing.assert_array_equal(reference.all_rows(weight), expected)
 
 
@@ -105,7 +145,7 @@ def test_rounding_to_half_is_numpys(isa: str) -> None:
 
 
 def test_chunks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (TensorType.F32, TensorType.Q4_K, TensorType.Q6_K):
+    for kind in (TensorType.F32, TensorType.Q4_K, TensorType.Q6_K, TensorType.FP8, TensorType.MXFP4_APART):
         tensor = reference.random_tensor(4, kind, 75, 256)
         monkeypatch.setattr(weights, "CHUNK_ELEMENTS", 256 * 20)  # 16 rows at a time
         np.testing.assert_array_equal(reference.all_rows(reference.pack(tensor)), tensor.float32())

@@ -8,11 +8,13 @@ import pytest
 from freehold.errors import UnsupportedTensorType
 from freehold.ops.native.sizes import held_bytes
 from freehold.ops.native.weights import pack_linear
-from freehold.tensors import BLOCK_FORMATS, Tensor, TensorInfo, TensorType, WeightType
+from freehold.tensors import ASSEMBLED_TYPES, BLOCK_FORMATS, Tensor, TensorInfo, TensorType, WeightType
+from tests.native import reference
 
 FLOATS = [TensorType.F32, TensorType.F16, TensorType.BF16]
 QUANTISED = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q5_1, TensorType.Q8_0]
 K_TYPES = [TensorType.Q4_K, TensorType.Q5_K, TensorType.Q6_K]
+ASSEMBLED = sorted(ASSEMBLED_TYPES)
 DTYPES = [None, *WeightType]
 
 
@@ -23,10 +25,18 @@ def random_tensor(kind: TensorType, rows: int, columns: int) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", [*FLOATS, *QUANTISED, *K_TYPES])
+@pytest.mark.parametrize("kind", [*FLOATS, *QUANTISED, *K_TYPES, TensorType.MXFP4])
 @pytest.mark.parametrize("rows", [8, 13])
 def test_held_bytes_are_those_of_the_packed_weight(kind: TensorType, dtype: WeightType | None, rows: int) -> None:
     tensor = random_tensor(kind, rows, max(96, BLOCK_FORMATS[kind].elements))
+    assert held_bytes(tensor.info, dtype) == pack_linear([tensor], None, dtype).parts[0].bytes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ASSEMBLED)
+@pytest.mark.parametrize("rows", [8, 13])
+def test_so_it_is_where_scales_lie_beside_the_codes(kind: TensorType, dtype: WeightType | None, rows: int) -> None:
+    tensor = reference.random_tensor(0, kind, rows, 160)
     assert held_bytes(tensor.info, dtype) == pack_linear([tensor], None, dtype).parts[0].bytes
 
 

@@ -17,16 +17,25 @@ HALVES: dict[TensorType, tuple[int, ...]] = {
     TensorType.Q4_K: (0, 2),
     TensorType.Q5_K: (0, 2),
     TensorType.Q6_K: (208,),
+    TensorType.MXFP4: (),
 }
+# Bytes that are a scale by themselves, of which 255 is not a number.
+EXPONENTS: dict[TensorType, int] = {TensorType.MXFP4: 0}
 
 
 def random_tensor(kind: TensorType, shape: tuple[int, ...], seed: int = 0, *, finite: bool = True) -> Tensor:
-    """A tensor of random bytes; when finite, its scales and minimums are neither NaN nor infinite."""
+    """A tensor of random bytes; when finite, its scales and minimums are neither NaN nor infinite.
+
+    For types that have no such numbers, or keep them elsewhere, the bytes are just random.
+    """
     generator = np.random.default_rng(seed)
     info = TensorInfo("random", shape, kind)
     blocks = generator.integers(0, 256, (info.bytes // BLOCK_FORMATS[kind].bytes, BLOCK_FORMATS[kind].bytes), np.uint8)
-    for start in HALVES[kind] if finite else ():
+    for start in HALVES.get(kind, ()) if finite else ():
         blocks[:, start : start + 2] = _finite_halves(generator, len(blocks)).view(np.uint8)
+    if kind in EXPONENTS:
+        # Scales up to 2^124, with which the largest of the values is still finite.
+        blocks[:, EXPONENTS[kind]] %= 252
     return Tensor(info, blocks.reshape(-1))
 
 

@@ -20,11 +20,19 @@ from freehold.checkpoints.json_text import Scanner
 from freehold.checkpoints.layout import DAMAGED, Span, check_layout
 from freehold.checkpoints.mapped import MappedFile
 from freehold.errors import CheckpointError, UnsupportedTensorType
-from freehold.tensors import BLOCK_FORMATS, QUANTISED_TYPES, READABLE_TYPES, Tensor, TensorInfo, TensorType
+from freehold.tensors import (
+    ASSEMBLED_TYPES,
+    BLOCK_FORMATS,
+    QUANTISED_TYPES,
+    READABLE_TYPES,
+    Tensor,
+    TensorInfo,
+    TensorType,
+)
 
 LENGTH = struct.Struct("<Q")
 ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
-STORED_TYPES = {kind.value: kind for kind in TensorType if kind not in QUANTISED_TYPES}
+STORED_TYPES = {kind.value: kind for kind in TensorType if kind not in QUANTISED_TYPES | ASSEMBLED_TYPES}
 
 # transformers refuses a file that does not say which framework's conventions its tensors follow.
 METADATA = {"format": "pt"}
@@ -155,7 +163,7 @@ def _header(infos: Sequence[TensorInfo], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     start = 0
     for info in infos:
-        if info.type in QUANTISED_TYPES:
+        if info.type.value not in STORED_TYPES:
             raise UnsupportedTensorType(
                 f"tensor {info.name!r} is stored as {info.type}, for which safetensors has no dtype",
                 hint="write it as F16, BF16 or F32, or write a GGUF file",

@@ -3,8 +3,10 @@
 from freehold.tensors.grouped import Float32Array, GroupedTensor
 from freehold.tensors.tensor import Tensor, TensorInfo
 from freehold.tensors.types import (
+    ASSEMBLED_TYPES,
     BLOCK_FORMATS,
     FLOAT_TYPES,
+    FP8_GROUP,
     QUANTISED_TYPES,
     READABLE_TYPES,
     BlockFormat,
@@ -14,8 +16,10 @@ from freehold.tensors.types import (
 )
 
 __all__ = [
+    "ASSEMBLED_TYPES",
     "BLOCK_FORMATS",
     "FLOAT_TYPES",
+    "FP8_GROUP",
     "QUANTISED_TYPES",
     "READABLE_TYPES",
     "BlockFormat",

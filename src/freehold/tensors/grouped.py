@@ -34,7 +34,8 @@ class GroupedTensor:
         """Dequantised values, [rows, columns] float32."""
         rows, columns = self.codes.shape
         codes = self.codes.astype(np.float32).reshape(rows, columns // self.group, self.group) - np.float32(self.offset)
-        with np.errstate(invalid="ignore"):  # an infinite scale times zero is NaN, as in ggml
+        # An infinite scale times zero is NaN, as in ggml, and what float32 cannot hold is infinite.
+        with np.errstate(invalid="ignore", over="ignore"):
             values = codes * self.scales[:, :, None]
             if self.minimums is not None:
                 values += self.minimums[:, :, None]

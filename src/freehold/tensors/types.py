@@ -9,8 +9,9 @@ from enum import StrEnum
 class TensorType(StrEnum):
     """Storage type of a tensor, under the name that safetensors or GGUF gives it.
 
-    First the types that we read, then those that are only listed: a weight map may drop such a tensor by name,
-    reading one is an UnsupportedTensorType.
+    First the types that we read from files; then those of tensors that a quantised checkpoint keeps in several pieces,
+    which `checkpoints/quantised` presents as one; then those that are only listed: a weight map may drop such a tensor
+    by name, reading one is an UnsupportedTensorType.
     """
 
     F64 = "F64"
@@ -25,6 +26,12 @@ class TensorType(StrEnum):
     Q4_K = "Q4_K"
     Q5_K = "Q5_K"
     Q6_K = "Q6_K"
+    MXFP4 = "MXFP4"
+
+    FP8 = "FP8"
+    MXFP4_APART = "MXFP4_APART"
+    UINT4 = "UINT4"
+    UINT8 = "UINT8"
 
     BOOL = "BOOL"
     I8 = "I8"
@@ -72,6 +79,12 @@ BLOCK_FORMATS: dict[TensorType, BlockFormat] = {
     TensorType.Q4_K: BlockFormat(256, 144),
     TensorType.Q5_K: BlockFormat(256, 176),
     TensorType.Q6_K: BlockFormat(256, 210),
+    TensorType.MXFP4: BlockFormat(32, 17),
+    # The codes only: the scales lie in an array of their own.
+    TensorType.FP8: BlockFormat(1, 1),
+    TensorType.MXFP4_APART: BlockFormat(32, 16),
+    TensorType.UINT4: BlockFormat(32, 21),
+    TensorType.UINT8: BlockFormat(32, 37),
     TensorType.BOOL: BlockFormat(1, 1),
     TensorType.I8: BlockFormat(1, 1),
     TensorType.U8: BlockFormat(1, 1),
@@ -94,6 +107,7 @@ BLOCK_FORMATS: dict[TensorType, BlockFormat] = {
 
 FLOAT_TYPES = frozenset({TensorType.F64, TensorType.F32, TensorType.F16, TensorType.BF16})
 
+# GGUF's block formats.
 QUANTISED_TYPES = frozenset(
     {
         TensorType.Q8_0,
@@ -104,10 +118,17 @@ QUANTISED_TYPES = frozenset(
         TensorType.Q4_K,
         TensorType.Q5_K,
         TensorType.Q6_K,
+        TensorType.MXFP4,
     }
 )
 
 READABLE_TYPES = FLOAT_TYPES | QUANTISED_TYPES
+
+# No file has tensors of these types. A row of theirs is a row of what the checkpoint keeps in several tensors.
+ASSEMBLED_TYPES = frozenset({TensorType.FP8, TensorType.MXFP4_APART, TensorType.UINT4, TensorType.UINT8})
+
+# Columns of FP8 that share a scale.
+FP8_GROUP = 128
 
 
 class WeightType(StrEnum):
@@ -119,9 +140,19 @@ class WeightType(StrEnum):
     F32 = "f32"
 
 
-FOUR_BIT_TYPES = frozenset({TensorType.Q4_0, TensorType.Q4_1, TensorType.Q4_K})
+FOUR_BIT_TYPES = frozenset(
+    {
+        TensorType.Q4_0,
+        TensorType.Q4_1,
+        TensorType.Q4_K,
+        TensorType.MXFP4,
+        TensorType.MXFP4_APART,
+        TensorType.UINT4,
+    }
+)
+_KEPT = {WeightType.Q8: QUANTISED_TYPES | ASSEMBLED_TYPES, WeightType.Q4: FOUR_BIT_TYPES}
 
 
 def keeps_codes(stored: TensorType, asked: WeightType) -> bool:
     """Whether a stored tensor is narrow enough already, so that asking for a type changes none of its values."""
-    return stored in {WeightType.Q8: QUANTISED_TYPES, WeightType.Q4: FOUR_BIT_TYPES}.get(asked, frozenset())
+    return stored in _KEPT.get(asked, frozenset())

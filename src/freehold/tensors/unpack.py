@@ -1,6 +1,7 @@
-"""GGUF's quantised block formats as integer codes, scales and minimums, without loss.
+"""Quantised block formats as integer codes, scales and minimums, without loss.
 
-The layouts are those of `ggml-common.h` and the values those of `dequantize_row_*` in `ggml-quants.c` (ggml-org/ggml).
+The first layouts are those of `ggml-common.h`, and the values those of `dequantize_row_*` in `ggml-quants.c`, in
+ggml-org/ggml.
 A block holds consecutive columns of one row; d and m below are little-endian float16.
 
     Q8_0   d, 32 int8
@@ -11,6 +12,13 @@ A block holds consecutive columns of one row; d and m below are little-endian fl
     Q4_K   d, m, eight 6-bit scales and minimums in 12 bytes, 256 nibbles: of 32 bytes first the low, then the high ones
     Q5_K   as Q4_K with 32 bytes of fifth bits: bit g of byte c belongs to column c of group g
     Q6_K   256 nibbles, 256 pairs of high bits, sixteen int8 scales, d
+    MXFP4  e, nibbles as in Q4_0
+
+MXFP4 is explained in `mxfp4.py`; twice a float of four bits is the code here, and half its scale the scale. The other
+two are ours, for what `checkpoints/quantised` assembles, and d is a float32 there:
+
+    UINT4  d, z (a byte), nibbles as in Q4_0: d * (nibble - z)
+    UINT8  d, z, 32 bytes: d * (byte - z)
 """
 
 from __future__ import annotations
@@ -23,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold.errors import UnsupportedTensorType
+from freehold.tensors import mxfp4
 from freehold.tensors.grouped import Float32Array, GroupedTensor
 from freehold.tensors.types import BLOCK_FORMATS, TensorType
 
@@ -65,6 +74,7 @@ def unpack(name: str, kind: TensorType, shape: tuple[int, ...], data: Bytes) -> 
 
     Raises:
         UnsupportedTensorType: the type is not one of the quantised types above.
+        CheckpointError: a scale of MXFP4 is NaN.
     """
     layout = _LAYOUTS.get(kind)
     if layout is None:
@@ -74,6 +84,8 @@ def unpack(name: str, kind: TensorType, shape: tuple[int, ...], data: Bytes) -> 
         )
     block = BLOCK_FORMATS[kind]
     blocks = data.reshape(-1, block.bytes)
+    if kind is TensorType.MXFP4:
+        mxfp4.check_scales(name, blocks[:, 0])
     unsigned = np.empty((len(blocks), block.elements), np.uint8)
     codes = unsigned if layout.bits == 4 else unsigned.view(np.int8)
     scales = np.empty((len(blocks), block.elements // layout.group), np.float32)
@@ -82,7 +94,6 @@ def unpack(name: str, kind: TensorType, shape: tuple[int, ...], data: Bytes) -> 
         for start in range(0, len(blocks), BLOCKS_AT_A_TIME):
             some = slice(start, start + BLOCKS_AT_A_TIME)
             layout.unpack(blocks[some], _Target(codes[some], scales[some], minimums[some]))
-
     rows, columns = prod(shape[:-1]), shape[-1]
     return GroupedTensor(
         codes=codes.reshape(rows, columns),
@@ -147,6 +158,23 @@ def _q6_k(blocks: Bytes, target: _Target) -> None:
     target.scales[:] = _halves(blocks[:, 208:]) * group_scales
 
 
+def _mxfp4(blocks: Bytes, target: _Target) -> None:
+    nibbles, scales = mxfp4.nibbles_and_scales(blocks)
+    target.codes[:] = mxfp4.TWICE_VALUES[nibbles.reshape(target.codes.shape)]
+    np.ldexp(np.float32(1), scales.astype(np.int32)[:, None] - 128, out=target.scales)
+
+
+def _uint4(blocks: Bytes, target: _Target) -> None:
+    _scale_and_zero(blocks, target, 0)
+    _nibbles(blocks[:, 5:], target.codes)
+
+
+def _uint8(blocks: Bytes, target: _Target) -> None:
+    # Codes are signed here, so 128 is taken off both sides.
+    _scale_and_zero(blocks, target, 128)
+    np.subtract(blocks[:, 5:], np.uint8(128), out=target.codes.view(np.uint8))
+
+
 _LAYOUTS = {
     TensorType.Q8_0: _Layout(8, 32, 0, False, _q8_0),
     TensorType.Q4_0: _Layout(4, 32, 8, False, _q4_0),
@@ -156,7 +184,15 @@ _LAYOUTS = {
     TensorType.Q4_K: _Layout(4, 32, 0, True, _q4_k),
     TensorType.Q5_K: _Layout(8, 32, 0, True, _q5_k),
     TensorType.Q6_K: _Layout(8, 16, 0, False, _q6_k),
+    TensorType.MXFP4: _Layout(8, 32, 0, False, _mxfp4),
+    TensorType.UINT4: _Layout(4, 32, 0, True, _uint4),
+    TensorType.UINT8: _Layout(8, 32, 0, True, _uint8),
 }
+
+
+def _scale_and_zero(blocks: Bytes, target: _Target, taken_off: int) -> None:
+    target.scales[:] = np.ascontiguousarray(blocks[:, :4]).view("<f4")
+    np.multiply(target.scales, taken_off - blocks[:, 4:5].astype(np.float32), out=target.minimums)
 
 
 def _halves(data: Bytes) -> Float32Array:

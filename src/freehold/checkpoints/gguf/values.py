@@ -75,6 +75,7 @@ TENSOR_TYPES: dict[int, TensorType] = {
     27: TensorType.I64,
     28: TensorType.F64,
     30: TensorType.BF16,
+    39: TensorType.MXFP4,
 }
 TENSOR_TYPE_NUMBERS: dict[TensorType, int] = {kind: number for number, kind in TENSOR_TYPES.items()}
 
@@ -103,7 +104,6 @@ FOREIGN_TYPE_NAMES: dict[int, str] = {
     36: "IQ4_NL_4_4",
     37: "IQ4_NL_4_8",
     38: "IQ4_NL_8_8",
-    39: "MXFP4",
     40: "NVFP4",
     41: "Q1_0",
 }

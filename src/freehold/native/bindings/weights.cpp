@@ -15,12 +15,13 @@ namespace freehold {
 namespace {
 
 constexpr std::pair<const char*, Format> formats[] = {
-    {"f32", Format::f32}, {"f16", Format::f16}, {"bf16", Format::bf16}, {"q4", Format::q4}, {"q8", Format::q8}};
+    {"f32", Format::f32}, {"f16", Format::f16}, {"bf16", Format::bf16}, {"q4", Format::q4}, {"q8", Format::q8},
+    {"mxfp4", Format::mxfp4}, {"fp8", Format::fp8}};
 
 Format format_of(const std::string& name) {
     for (const auto& [known, format] : formats)
         if (name == known) return format;
-    refuse("format is '", name, "', must be f32, f16, bf16, q4 or q8");
+    refuse("format is '", name, "', must be f32, f16, bf16, q4, q8, mxfp4 or fp8");
 }
 
 std::string name_of(Format format) {
@@ -46,12 +47,24 @@ struct Matrix {
     }
 };
 
-const void* scale_array(const Array& array, const char* name, bool half, int64_t size) {
+const void* scale_array(const Array& array, const char* name, nb::dlpack::dtype type, int64_t size) {
     require_dimensions(array, name, 1);
     require_size(array, name, 0, size);
     require_contiguous(array, name, 0);
-    require_type(array, name, half ? half_type : nb::dtype<float>());
+    require_type(array, name, type);
     return array.data();
+}
+
+// Formats whose floats have scales of a fixed kind and nothing else.
+void set_float_scales(PackedMatrix& packed, const Array& scales) {
+    const int64_t rows = packed.panels() * panel_rows;
+    if (packed.format == Format::fp8) {
+        packed.group = fp8_block_columns;
+        packed.scales = scale_array(scales, "scales", nb::dtype<float>(), rows * packed.fp8_blocks());
+    } else {
+        packed.offset = mxfp4_offset;
+        packed.scales = scale_array(scales, "scales", nb::dtype<uint8_t>(), rows * packed.blocks());
+    }
 }
 
 Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns, const Array& codes,
@@ -71,18 +84,25 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
         .scales = nullptr,
         .minimums = nullptr,
     };
-    if (!is_quantised(format)) {
+    if (!is_quantised(format) && format != Format::fp8) {
         if (scales || minimums) refuse("a weight of format ", format_name, " has neither scales nor minimums");
         return {packed, codes, {}, {}};
     }
     if (!scales) refuse("a weight of format ", format_name, " needs scales");
+    if (format == Format::fp8 || format == Format::mxfp4) {
+        if (minimums || group != 32 || offset != 0)
+            refuse("a weight of format ", format_name, " has neither minimums, nor a group or an offset of its own");
+        set_float_scales(packed, *scales);
+        return {packed, codes, *scales, {}};
+    }
     if (group != 32 && !(group == 16 && format == Format::q8 && !minimums))
         refuse("group is ", group, ", must be 32 (or 16 for q8 without minimums)");
     in_range("offset", offset, 0, format == Format::q4 ? 15 : 0);
     packed.half_scales = scales->dtype() == half_type;
     const int64_t cells = packed.panels() * packed.blocks() * panel_rows;
-    packed.scales = scale_array(*scales, "scales", packed.half_scales, cells * (block_columns / group));
-    if (minimums) packed.minimums = scale_array(*minimums, "minimums", packed.half_scales, cells);
+    const auto type = packed.half_scales ? half_type : nb::dtype<float>();
+    packed.scales = scale_array(*scales, "scales", type, cells * (block_columns / group));
+    if (minimums) packed.minimums = scale_array(*minimums, "minimums", type, cells);
     return {packed, codes, *scales, minimums.value_or(Array())};
 }
 
@@ -147,7 +167,8 @@ void bind_pack_floats(const Array& values, const std::string& source, const std:
                       int64_t columns, int64_t first, const WritableArray& out) {
     const Target to = target_of(target, count, columns, first, out);
     const Format from = format_of(source);
-    if (is_quantised(from) || is_quantised(to.format)) refuse("cannot pack floats from ", source, " to ", target);
+    const auto is_float = [](Format format) { return !is_quantised(format) && format != Format::fp8; };
+    if (!is_float(from) || !is_float(to.format)) refuse("cannot pack floats from ", source, " to ", target);
     const auto* bytes = vector_of<uint8_t>(values, "values", count * columns * (from == Format::f32 ? 4 : 2));
     bool fits = false;
     {
@@ -162,16 +183,18 @@ void bind_pack_codes(const Array& codes, const std::string& target, int64_t firs
     const auto count = static_cast<int64_t>(codes.shape(0));
     const auto columns = static_cast<int64_t>(codes.shape(1));
     const Target to = target_of(target, count, columns, first, out);
-    if (!is_quantised(to.format)) refuse("cannot pack codes to ", target);
-    const auto* bytes = to.format == Format::q4
-                            ? contiguous<Array, const uint8_t>(codes, "codes")
-                            : reinterpret_cast<const uint8_t*>(contiguous<Array, const int8_t>(codes, "codes"));
+    const bool is_float8 = to.format == Format::fp8;
+    if (!is_quantised(to.format) && !is_float8) refuse("cannot pack codes to ", target);
+    const auto* bytes = to.format == Format::q8
+                            ? reinterpret_cast<const uint8_t*>(contiguous<Array, const int8_t>(codes, "codes"))
+                            : contiguous<Array, const uint8_t>(codes, "codes");
     bool fits = false;
     {
         nb::gil_scoped_release release;
-        fits = pack_codes(bytes, to.format, count, columns, first, to.out);
+        fits = is_float8 ? pack_float8(bytes, count, columns, first, to.out)
+                         : pack_codes(bytes, to.format, count, columns, first, to.out);
     }
-    if (!fits) refuse("a q4 code is over 15");
+    if (!fits) refuse(is_float8 ? "an fp8 code is NaN" : "a code of four bits is over 15");
 }
 
 void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {

@@ -1,7 +1,8 @@
 // Integer dot products of four columns at a time, for eight rows side by side; layout.hpp shows that they are exact.
 //
 // Both versions offer: tile_tokens and tile_panels, of which a kernel holds the sums at once; Quad, four activations
-// repeated for every row; NibbleDot for unsigned codes of 4 bits; ByteCodes and ByteDot for signed codes of 8 bits.
+// repeated for every row; NibbleDot for unsigned codes of up to 5 bits; float4_codes to make such of floats of 4 bits;
+// ByteCodes and ByteDot for signed codes of 8 bits.
 #pragma once
 
 #include "kernels/simd.hpp"
@@ -18,6 +19,13 @@ FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
 
 using Quad = __m256i;
 FREEHOLD_INLINE Quad load_quad(const int8_t* from) { return _mm256_set1_epi32(load_as<int32_t>(from)); }
+
+// Twice the floats of 4 bits, plus 12.
+FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    return (Bytes)_mm256_shuffle_epi8(table, (__m256i)nibbles);
+}
 
 // Sixteen sums of 16 bits, two per row.
 struct NibbleDot {
@@ -83,6 +91,14 @@ FREEHOLD_INLINE Quad load_quad(const int8_t* from) {
 
 // Both 16-bit halves of each 32 bits.
 FREEHOLD_INLINE Ints sum_halves(Shorts sums) { return ((Ints)sums << 16 >> 16) + ((Ints)sums >> 16); }
+
+// Twice the floats of 4 bits, plus 12. The magnitudes 0, 1, 2, 3, 4, 6, 8, 12 are index + max(index - 4, 0), and 2 more
+// for the last.
+FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
+    const Bytes index = nibbles & 7;
+    const Bytes magnitude = index + ((Bytes)(index > 4) & (index - 4)) + ((Bytes)(index == 7) & 2);
+    return nibbles > 7 ? 12 - magnitude : 12 + magnitude;
+}
 
 struct NibbleDot {
     Shorts sums;

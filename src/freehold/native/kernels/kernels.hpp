@@ -8,6 +8,7 @@ namespace freehold::FREEHOLD_ISA {
 void quantise(const float* x, int64_t x_stride, int64_t columns, const QuantisedRows& out, int64_t first, int64_t last);
 void linear_float(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
                   int64_t last_panel);
+void linear_fp8(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel);
 void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
                       int64_t last_panel);
 void rms_norm(const NormJob& job, int64_t first, int64_t last);

@@ -14,7 +14,25 @@ struct FloatScale {
     FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
 };
 
+// 2^(e - 128): the exponent goes to its place, which makes it 2^(e - 127), or 0 where it has to be subnormal.
+struct PowerScale {
+    using Element = uint8_t;
+    FREEHOLD_INLINE Floats load(const Element* from) {
+        const Words exponent = widen_bytes(load_as<EightBytes>(from));
+        const Words subnormal = (Words)(exponent == 0) & 0x00400000u;
+        return bits<Floats>(exponent << 23 | subnormal) * 0.5f;
+    }
+};
+
+struct PlainNibbles {
+    FREEHOLD_INLINE Bytes codes(Bytes nibbles) { return nibbles; }
+};
+struct Float4Nibbles {
+    FREEHOLD_INLINE Bytes codes(Bytes nibbles) { return float4_codes(nibbles); }
+};
+
 // The integer dot products of one block: Tokens x Panels x 8 rows, for each group of the block.
+template <typename Meaning>
 struct Nibbles {
     static constexpr int64_t block_bytes = q4_block_bytes;
 
@@ -32,8 +50,8 @@ struct Nibbles {
             Bytes low[Panels], high[Panels];
             for (int p = 0; p < Panels; ++p) {
                 const Bytes both = load_as<Bytes>(codes + p * panel_stride + step * 32);
-                low[p] = both & 15;
-                high[p] = (Bytes)((Words)both >> 4) & 15;
+                low[p] = Meaning::codes(both & 15);
+                high[p] = Meaning::codes((Bytes)((Words)both >> 4) & 15);
             }
             for (int t = 0; t < Tokens; ++t) {
                 const Quad first = load_quad(x + t * x_stride + step * 4);
@@ -141,8 +159,8 @@ void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_to
         using Scale = decltype(scale);
         const bool minimum = job.matrix->minimums != nullptr;
         if (job.matrix->format == Format::q4)
-            minimum ? run(QuantisedKernel<Nibbles, Scale, 1, true>{})
-                    : run(QuantisedKernel<Nibbles, Scale, 1, false>{});
+            minimum ? run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, 1, true>{})
+                    : run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, 1, false>{});
         else if (job.matrix->group == 16)
             run(QuantisedKernel<SignedBytes8, Scale, 2, false>{});
         else if (minimum)
@@ -150,6 +168,8 @@ void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_to
         else
             run(QuantisedKernel<SignedBytes8, Scale, 1, false>{});
     };
+    if (job.matrix->format == Format::mxfp4)
+        return run(QuantisedKernel<Nibbles<Float4Nibbles>, PowerScale, 1, false>{});
     job.matrix->half_scales ? with_scale(HalfScale{}) : with_scale(FloatScale{});
 }
 

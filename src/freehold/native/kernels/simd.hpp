@@ -23,6 +23,7 @@ using Ints = int32_t __attribute__((vector_size(32)));
 using Words = uint32_t __attribute__((vector_size(32)));
 using Halves = uint16_t __attribute__((vector_size(16)));
 using Bytes = uint8_t __attribute__((vector_size(32)));
+using EightBytes = uint8_t __attribute__((vector_size(8)));
 
 FREEHOLD_INLINE Floats broadcast(float x) { return Floats{x, x, x, x, x, x, x, x}; }
 FREEHOLD_INLINE Ints broadcast(int32_t x) { return Ints{x, x, x, x, x, x, x, x}; }
@@ -71,9 +72,16 @@ FREEHOLD_INLINE float sum(Floats v) {
 #if defined(__AVX2__)
 
 FREEHOLD_INLINE Words widen(Halves x) { return (Words)_mm256_cvtepu16_epi32((__m128i)x); }
+FREEHOLD_INLINE Words widen_bytes(EightBytes x) { return (Words)_mm256_cvtepu8_epi32(_mm_loadu_si64(&x)); }
 FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 FREEHOLD_INLINE Floats to_floats(Ints x) { return _mm256_cvtepi32_ps((__m256i)x); }
 FREEHOLD_INLINE Floats load_half(const uint16_t* from) { return _mm256_cvtph_ps((__m128i)load_as<Halves>(from)); }
+// E4M3, times 2^-8: a float16 has one more bit of exponent, and a bias larger by 8. The shift repeats the sign where
+// that bit goes.
+FREEHOLD_INLINE Floats load_float8(const uint8_t* from) {
+    const __m128i upper = _mm_unpacklo_epi8(_mm_setzero_si128(), _mm_loadu_si64(from));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(static_cast<int16_t>(0xbfff))));
+}
 FREEHOLD_INLINE Halves to_half(Floats x) {
     return (Halves)_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -86,6 +94,7 @@ FREEHOLD_INLINE Words widen(Halves x) {
                               __builtin_shufflevector(x, zeros, 4, 12, 5, 13, 6, 14, 7, 15)};
     return load_as<Words>(halves);
 }
+FREEHOLD_INLINE Words widen_bytes(EightBytes x) { return widen(__builtin_convertvector(x, Halves)); }
 FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
 FREEHOLD_INLINE Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
 
@@ -96,6 +105,13 @@ FREEHOLD_INLINE Floats load_half(const uint16_t* from) {
     const Ints shifted = bits<Ints>(bits<Floats>(magnitude << 13) * 0x1p112f);
     const Ints special = (magnitude > 0x7bff) & 0x7f800000;  // infinity and NaN keep the highest exponent
     return bits<Floats>(shifted | special | (half & 0x8000) << 16);
+}
+
+// E4M3, times 2^-8, as load_half does it.
+FREEHOLD_INLINE Floats load_float8(const uint8_t* from) {
+    const Words code = widen_bytes(load_as<EightBytes>(from));
+    const Words magnitude = bits<Words>(bits<Floats>((code & 0x7f) << 20) * 0x1p112f);
+    return bits<Floats>(magnitude | (code & 0x80) << 24);
 }
 
 // To nearest, ties to even. Below 2^-14, where float16 has fixed steps of 2^-24, adding 0.5 leaves the rounding to the

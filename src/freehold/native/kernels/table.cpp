@@ -9,7 +9,8 @@ namespace freehold::FREEHOLD_ISA {
 namespace {
 
 void linear(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
-    const auto run = is_quantised(job.matrix->format) ? linear_quantised : linear_float;
+    const Format format = job.matrix->format;
+    const auto run = is_quantised(format) ? linear_quantised : format == Format::fp8 ? linear_fp8 : linear_float;
     run(job, first_token, last_token, first_panel, last_panel);
 }
 

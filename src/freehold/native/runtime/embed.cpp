@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/half.hpp"
 #include "runtime/thread_pool.hpp"
@@ -17,7 +18,15 @@ float float_value(const PackedMatrix& matrix, int64_t at) {
     }
 }
 
+// What fp8 and mxfp4 codes stand for, the latter twice.
+float float8_value(uint8_t code) {
+    const auto magnitude = static_cast<uint16_t>((code & 0x7f) << 7);
+    return half_to_float(static_cast<uint16_t>((code & 0x80) << 8 | magnitude)) * 256.0f;
+}
+constexpr float twice_float4[] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 float scale_value(const PackedMatrix& matrix, const void* scales, int64_t at) {
+    if (matrix.format == Format::mxfp4) return std::ldexp(1.0f, static_cast<const uint8_t*>(scales)[at] - 128);
     return matrix.half_scales ? half_to_float(static_cast<const uint16_t*>(scales)[at])
                               : static_cast<const float*>(scales)[at];
 }
@@ -31,13 +40,23 @@ float code_value(const PackedMatrix& matrix, int64_t block, int64_t lane, int64_
         return static_cast<float>(static_cast<int8_t>(code));
     }
     const uint8_t both = codes[block * q4_block_bytes + (step % 4 * panel_rows + lane) * 4 + column % 4];
-    return static_cast<float>(step < 4 ? both & 15 : both >> 4) - static_cast<float>(matrix.offset);
+    const int nibble = step < 4 ? both & 15 : both >> 4;
+    if (matrix.format == Format::mxfp4) return twice_float4[nibble];
+    return static_cast<float>(nibble) - static_cast<float>(matrix.offset);
 }
 
 void float_row(const PackedMatrix& matrix, int64_t row, float* out) {
     const int64_t begin = row / panel_rows * matrix.columns * panel_rows + row % panel_rows;
     for (int64_t column = 0; column < matrix.columns; ++column)
         out[column] = float_value(matrix, begin + column * panel_rows);
+}
+
+void float8_row(const PackedMatrix& matrix, int64_t row, float* out) {
+    const int64_t panel = row / panel_rows, lane = row % panel_rows;
+    const auto* codes = static_cast<const uint8_t*>(matrix.codes) + panel * matrix.columns * panel_rows + lane;
+    const auto* scales = static_cast<const float*>(matrix.scales) + panel * matrix.fp8_blocks() * panel_rows + lane;
+    for (int64_t column = 0; column < matrix.columns; ++column)
+        out[column] = float8_value(codes[column * panel_rows]) * scales[column / fp8_block_columns * panel_rows];
 }
 
 // The same two roundings as GroupedTensor.float32: a product, then a sum where there are minimums.
@@ -57,9 +76,11 @@ void quantised_row(const PackedMatrix& matrix, int64_t row, float* out) {
 
 void embed_one(const Weight& table, int64_t row, float* out) {
     for (const Part& part : table.parts) {
-        if (row < part.matrix.rows)
-            return is_quantised(part.matrix.format) ? quantised_row(part.matrix, row, out)
-                                                    : float_row(part.matrix, row, out);
+        if (row < part.matrix.rows) {
+            const Format format = part.matrix.format;
+            const auto fill = is_quantised(format) ? quantised_row : format == Format::fp8 ? float8_row : float_row;
+            return fill(part.matrix, row, out);
+        }
         row -= part.matrix.rows;
     }
 }

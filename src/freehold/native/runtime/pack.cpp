@@ -14,7 +14,9 @@ namespace {
 
 constexpr int64_t grain = 64 << 10;  // elements
 
-int64_t element_bytes(Format format) { return format == Format::f32 ? 4 : 2; }
+int64_t element_bytes(Format format) {
+    return format == Format::f32 ? 4 : format == Format::fp8 ? 1 : 2;
+}
 
 int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
@@ -94,6 +96,12 @@ bool all_nibbles(const uint8_t* codes, int64_t count) {
     return used <= 15;
 }
 
+bool all_numbers(const uint8_t* codes, int64_t count) {
+    bool fine = true;
+    for (int64_t i = 0; i < count; ++i) fine &= (codes[i] & 0x7f) != 0x7f;
+    return fine;
+}
+
 template <typename Pack>
 bool for_each_panel(int64_t count, int64_t columns, Pack pack) {
     std::atomic<bool> fits{true};
@@ -110,7 +118,7 @@ bool for_each_panel(int64_t count, int64_t columns, Pack pack) {
 int64_t packed_bytes(Format format, int64_t rows, int64_t columns) {
     const int64_t panels = divide_up(rows, panel_rows);
     if (!is_quantised(format)) return panels * panel_rows * columns * element_bytes(format);
-    return panels * divide_up(columns, block_columns) * (format == Format::q4 ? q4_block_bytes : q8_block_bytes);
+    return panels * divide_up(columns, block_columns) * (has_nibbles(format) ? q4_block_bytes : q8_block_bytes);
 }
 
 bool pack_floats(const void* values, Format source, Format target, int64_t count, int64_t columns, int64_t first,
@@ -131,8 +139,8 @@ bool pack_floats(const void* values, Format source, Format target, int64_t count
 
 bool pack_codes(const uint8_t* codes, Format target, int64_t count, int64_t columns, int64_t first, void* out) {
     auto* to = static_cast<uint8_t*>(out) + packed_bytes(target, first, columns);
-    const int64_t block_bytes = target == Format::q4 ? q4_block_bytes : q8_block_bytes;
-    const auto pack = target == Format::q4 ? pack_q4 : pack_q8;
+    const int64_t block_bytes = has_nibbles(target) ? q4_block_bytes : q8_block_bytes;
+    const auto pack = has_nibbles(target) ? pack_q4 : pack_q8;
     const int64_t blocks = divide_up(columns, block_columns);
     return for_each_panel(count, columns, [&](int64_t panel, int64_t rows) {
         uint8_t* packed = to + panel * blocks * block_bytes;
@@ -144,7 +152,16 @@ bool pack_codes(const uint8_t* codes, Format target, int64_t count, int64_t colu
                 pack(begin + lane * columns + column, std::min(block_columns, columns - column), lane,
                      packed + block * block_bytes);
             }
-        return target != Format::q4 || all_nibbles(begin, rows * columns);
+        return !has_nibbles(target) || all_nibbles(begin, rows * columns);
+    });
+}
+
+bool pack_float8(const uint8_t* codes, int64_t count, int64_t columns, int64_t first, void* out) {
+    auto* to = static_cast<std::byte*>(out) + packed_bytes(Format::fp8, first, columns);
+    return for_each_panel(count, columns, [&](int64_t panel, int64_t rows) {
+        const int64_t at = panel * panel_rows * columns;
+        interleave<uint8_t>(reinterpret_cast<const std::byte*>(codes + at), rows, columns, to + at);
+        return all_numbers(codes + at, rows * columns);
     });
 }
 

@@ -16,7 +16,10 @@ int64_t packed_bytes(Format format, int64_t rows, int64_t columns);
 bool pack_floats(const void* values, Format source, Format target, int64_t count, int64_t columns, int64_t first,
                  void* out);
 
-// Packs codes [count][columns], one per byte, as q4 or q8. Returns false if a q4 code is over 15.
+// Packs codes [count][columns], one per byte, as q4, mxfp4 or q8. Returns false if one of four bits is over 15.
 bool pack_codes(const uint8_t* codes, Format target, int64_t count, int64_t columns, int64_t first, void* out);
+
+// Packs codes [count][columns] as fp8. Returns false if one is NaN.
+bool pack_float8(const uint8_t* codes, int64_t count, int64_t columns, int64_t first, void* out);
 
 }  // namespace freehold

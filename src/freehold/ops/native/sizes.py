@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from freehold.errors import UnsupportedTensorType
 from freehold.ops.native.weights import BLOCK_COLUMNS, ROWS_PER_PANEL
-from freehold.tensors import FLOAT_TYPES, TensorInfo, TensorType, WeightType, keeps_codes
+from freehold.tensors import FLOAT_TYPES, FP8_GROUP, TensorInfo, TensorType, WeightType, keeps_codes
 
 _FLOAT_BITS = {TensorType.F64: 32, TensorType.F32: 32, TensorType.F16: 16, TensorType.BF16: 16}
 _ASKED_BITS = {WeightType.F32: 32.0, WeightType.F16: 16.0, WeightType.Q8: 8.5, WeightType.Q4: 4.5}
-# Codes of 4 or 8 bits; a scale, and for some a minimum, for each 32 columns (16 in Q6_K). Those of the K types are
-# products that float16 cannot hold, so they take 32 bits each; the others take 16.
+# Codes of 4 or 8 bits; a scale, and for some a minimum, for each 32 columns (16 in Q6_K). Those of the K types, and the
+# minimums of UINT4 and UINT8, are products that float16 cannot hold, so they take 32 bits each; the others take 16, and
+# the scales of MXFP4 eight.
 _KEPT_BITS = {
     TensorType.Q4_0: 4.5,
     TensorType.Q4_1: 5.0,
@@ -19,11 +20,15 @@ _KEPT_BITS = {
     TensorType.Q5_K: 10.0,
     TensorType.Q6_K: 10.0,
     TensorType.Q8_0: 8.5,
+    TensorType.MXFP4: 4.25,
+    TensorType.MXFP4_APART: 4.25,
+    TensorType.UINT4: 6.0,
+    TensorType.UINT8: 10.0,
 }
 
 
 def held_bytes(info: TensorInfo, dtype: WeightType | None) -> int:
-    """Bytes that a parameter takes in memory; for K types the most that it can take.
+    """Bytes that a parameter takes in memory; for K types, UINT4 and UINT8 the most that it can take.
 
     Args:
         info: how it is stored.
@@ -35,15 +40,20 @@ def held_bytes(info: TensorInfo, dtype: WeightType | None) -> int:
     if len(info.shape) == 1:
         return info.elements * 4
     rows, columns = info.shape
+    padded_rows = -(-rows // ROWS_PER_PANEL) * ROWS_PER_PANEL
+    if info.type is TensorType.FP8 and (dtype is None or keeps_codes(info.type, dtype)):
+        return padded_rows * (columns + 4 * -(-columns // FP8_GROUP))
     bits = _bits(info, dtype)
     if bits not in _FLOAT_BITS.values():
         columns = -(-columns // BLOCK_COLUMNS) * BLOCK_COLUMNS
-    return int(-(-rows // ROWS_PER_PANEL) * ROWS_PER_PANEL * columns * bits / 8)
+    return int(padded_rows * columns * bits / 8)
 
 
 def _bits(info: TensorInfo, dtype: WeightType | None) -> float:
     if info.type in FLOAT_TYPES:
         return _FLOAT_BITS[info.type] if dtype is None else _ASKED_BITS[dtype]
+    if info.type is TensorType.FP8 and dtype is not None:
+        return _ASKED_BITS[dtype]
     if info.type not in _KEPT_BITS:
         raise UnsupportedTensorType(f"tensor {info.name!r} is stored as {info.type}, which cannot be computed with")
     return _KEPT_BITS[info.type] if dtype is None or keeps_codes(info.type, dtype) else _ASKED_BITS[dtype]

@@ -7,25 +7,29 @@ What `dtype` makes of each storage type:
     F16                 f16     f32     f16      quantised     quantised
     BF16                bf16    f32     rounded  quantised     quantised
     4-bit (Q4_*)        kept    f32     rounded  kept          kept
+    4-bit (MXFP4*)      kept    f32     rounded  kept          kept
+    4-bit (UINT4)       kept    f32     rounded  kept          kept
     8-bit (Q5_*, Q6_K,  kept    f32     rounded  kept          dequantised, then quantised
-           Q8_0)
+           Q8_0, UINT8,
+           FP8)
 
 "kept" loses nothing: codes, scales and minimums stay as they are, and so does every dequantised value. Scales are held
-in float16 where every one of them fits, else in float32.
+in float16 where every one of them fits, else in float32. FP8 and MXFP4 have formats of their own, with the scales that
+they come with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.errors import CheckpointError
-from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType, keeps_codes
+from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType, float8, keeps_codes, mxfp4
 
 ROWS_PER_PANEL = 8
 BLOCK_COLUMNS = 32
@@ -33,6 +37,7 @@ BLOCK_COLUMNS = 32
 # Elements that are unpacked or quantised at a time, so that a large tensor does not need its size several times over.
 CHUNK_ELEMENTS = 1 << 23
 
+Scale = TypeVar("Scale", np.float32, np.uint8)
 FloatFormat = Literal["f32", "f16", "bf16"]
 Float32Array = npt.NDArray[np.float32]
 
@@ -63,12 +68,40 @@ def _pack(tensor: Tensor, dtype: WeightType | None) -> _kernels.Matrix:
             f"tensor {tensor.info.name!r} has shape {tensor.info.shape}, must have two dimensions, none empty"
         )
     is_float = tensor.info.type in FLOAT_TYPES
+    if dtype is None or keeps_codes(tensor.info.type, dtype):
+        if tensor.info.type is TensorType.FP8:
+            return _pack_float8(tensor)
+        if tensor.info.type in (TensorType.MXFP4, TensorType.MXFP4_APART):
+            return _pack_mxfp4(tensor)
     if dtype in (WeightType.Q4, WeightType.Q8):
         bits = 4 if dtype is WeightType.Q4 else 8
         return _pack_groups(tensor, None if keeps_codes(tensor.info.type, dtype) else bits)
     if dtype is None and not is_float:
         return _pack_groups(tensor, None)
     return _pack_floats(tensor, _STORED_AS[tensor.info.type] if dtype is None else _ASKED_FOR[dtype])
+
+
+def _pack_float8(tensor: Tensor) -> _kernels.Matrix:
+    rows, columns = tensor.info.shape
+    codes, scales = tensor.float8()
+    out = _kernels.empty(_kernels.packed_bytes("fp8", rows, columns))
+    for first in range(0, rows, _rows_at_a_time(columns)):
+        some = codes[first : first + _rows_at_a_time(columns)]
+        float8.check_codes(tensor.info.name, np.ravel(some))
+        _kernels.pack_codes(some, "fp8", first, out)
+    return _kernels.Matrix("fp8", rows, columns, out, _by_panel(scales, 1))
+
+
+def _pack_mxfp4(tensor: Tensor) -> _kernels.Matrix:
+    rows, columns = tensor.info.shape
+    out = _kernels.empty(_kernels.packed_bytes("mxfp4", rows, columns))
+    panels = []
+    for first, chunk in _chunks(tensor):
+        nibbles, scales = mxfp4.nibbles_and_scales(chunk.in_blocks().data)
+        mxfp4.check_scales(tensor.info.name, scales)
+        _kernels.pack_codes(nibbles.reshape(-1, columns), "mxfp4", first, out)
+        panels.append(_by_panel(scales.reshape(-1, columns // BLOCK_COLUMNS), 1))
+    return _kernels.Matrix("mxfp4", rows, columns, out, np.concatenate(panels))
 
 
 def _pack_floats(tensor: Tensor, target: FloatFormat) -> _kernels.Matrix:
@@ -141,7 +174,7 @@ def _quantised(chunk: Tensor, bits: int) -> GroupedTensor:
     return quantise(pad_columns(chunk.float32(), BLOCK_COLUMNS), bits)
 
 
-def _by_panel(values: Float32Array, groups: int) -> Float32Array:
+def _by_panel(values: npt.NDArray[Scale], groups: int) -> npt.NDArray[Scale]:
     """[rows, columns / group] -> flat [panel][block][group in block][8 rows], zeros for rows that are not there."""
     missing = -len(values) % ROWS_PER_PANEL
     padded = np.pad(values, ((0, missing), (0, -values.shape[1] % groups)))
@@ -151,9 +184,10 @@ def _by_panel(values: Float32Array, groups: int) -> Float32Array:
 def _chunks(tensor: Tensor) -> Iterator[tuple[int, Tensor]]:
     """The tensor in pieces of whole panels, each with the index of its first row."""
     rows, columns = tensor.info.shape
-    step = max(CHUNK_ELEMENTS // columns // ROWS_PER_PANEL, 1) * ROWS_PER_PANEL
-    row_bytes = tensor.info.bytes // rows
+    step = _rows_at_a_time(columns)
     for first in range(0, rows, step):
-        count = min(step, rows - first)
-        info = replace(tensor.info, shape=(count, columns))
-        yield first, Tensor(info, tensor.data[first * row_bytes : (first + count) * row_bytes])
+        yield first, tensor.slice_rows(first, min(first + step, rows))
+
+
+def _rows_at_a_time(columns: int) -> int:
+    return max(CHUNK_ELEMENTS // columns // ROWS_PER_PANEL, 1) * ROWS_PER_PANEL
