@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from freehold.ops.base import Array
 from freehold.ops.native import NativeOps
 from freehold.ops.torch import TorchOps
 from freehold.tensors import Tensor, TensorInfo, TensorType, WeightType
@@ -34,3 +35,15 @@ def test_narrower_types_really_round(asked: WeightType) -> None:
     tensor, ids = stored_as(TensorType.F32), np.arange(ROWS, dtype=np.int32)
     native = NativeOps("f32")
     assert not np.array_equal(native.embed(native.pack_linear([tensor], None, asked), ids), tensor.float32())
+
+
+def test_arrays_are_put_side_by_side_along_their_last_dimension() -> None:
+    values = np.arange(60, dtype=np.float32).reshape(2, 3, 10)
+    parts = [values[..., :4], values[..., 4:]]
+    native, torch = NativeOps("f32"), TorchOps()
+    assert np.array_equal(native.concatenate(parts), values)
+    assert np.array_equal(torch.to_numpy(torch.concatenate([torch_of(part) for part in parts])), values)
+
+
+def torch_of(values: np.ndarray) -> Array:
+    return TorchOps().vector(Tensor.from_array("values", np.ascontiguousarray(values)))

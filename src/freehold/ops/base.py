@@ -354,6 +354,10 @@ class Ops(Protocol):
         """x + y. May overwrite x."""
         ...
 
+    def concatenate(self, parts: Sequence[Array]) -> Array:
+        """Arrays side by side along their last dimension; the others are equal."""
+        ...
+
     def select_rows(self, x: Array, rows: npt.NDArray[np.int32]) -> Array:
         """The given rows of x, in the given order."""
         ...

@@ -3,6 +3,7 @@
 from freehold.models.blocks.attention import Attention, Mixer, Step
 from freehold.models.blocks.block import Block, FeedForward, Layer, ParallelBlock
 from freehold.models.blocks.experts import MixtureOfExperts
+from freehold.models.blocks.latent import LatentAttention
 from freehold.models.blocks.leaf import (
     Constant,
     ExpertsLinear,
@@ -26,6 +27,7 @@ __all__ = [
     "ExpertsLinear",
     "FeedForward",
     "GatedMLP",
+    "LatentAttention",
     "Layer",
     "LayerNorm",
     "Leaf",

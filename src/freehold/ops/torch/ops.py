@@ -209,6 +209,9 @@ class TorchOps:
     def add(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
 
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(list(parts), -1)
+
     def select_rows(self, x: torch.Tensor, rows: npt.NDArray[np.int32]) -> torch.Tensor:
         return x[self._index(rows)]
 
