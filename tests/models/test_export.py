@@ -7,7 +7,8 @@ import pytest
 
 from freehold.checkpoints.base import MemoryCheckpoint, Naming
 from freehold.errors import ConfigError
-from freehold.models import load_model
+from freehold.models import family_of, load_model
+from freehold.models.describe import to_gguf
 from freehold.models.export import Exported, export
 from freehold.ops.batch import Batch
 from freehold.ops.torch import TorchOps
@@ -31,14 +32,33 @@ def source(name: str) -> MemoryCheckpoint:
     return checkpoint_of(reference(CONFIGURATIONS[name]))
 
 
-@pytest.mark.parametrize("name", ["llama", "llama-3.1-rope", "llama-biases", "mistral-window", "qwen2", "qwen2-yarn"])
+def has_words(name: str) -> bool:
+    """Whether GGUF can say the configuration; `export` refuses the others by name."""
+    _, config = family_of(MemoryCheckpoint(CONFIGURATIONS[name].to_dict(), {}))
+    try:
+        to_gguf(config, name)
+    except ConfigError:
+        return False
+    return True
+
+
+SAID = [name for name in CONFIGURATIONS if has_words(name)]
+# Where neither naming rounds anything, and a folder of ours has the names that transformers writes. GGUF keeps Llama
+# 3.1's scaling as factors, which are recognised only where they are those of a released model.
+EXACT = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt-oss")
+SAID_BACK = [
+    name for name in SAID if name.startswith(EXACT) and not name.startswith("qwen3.5") and name != "llama-3.1-rope"
+]
+
+
+@pytest.mark.parametrize("name", SAID)
 def test_to_gguf_and_back_gives_the_same_model(name: str) -> None:
     original = source(name)
     through = as_checkpoint(export(original, Naming.GGUF, None, "tiny"), Naming.GGUF)
-    assert relative_error(logits(through), logits(original)) < 1e-6
+    assert relative_error(logits(through), logits(original)) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["llama", "llama-linear-rope", "mistral-window", "qwen2"])
+@pytest.mark.parametrize("name", SAID_BACK)
 def test_back_in_hugging_face_form_every_tensor_is_the_same(name: str) -> None:
     original = source(name)
     through = as_checkpoint(export(original, Naming.GGUF, None, "tiny"), Naming.GGUF)

@@ -33,6 +33,8 @@ TYPES = {"Q8_0": 7, "Q4_0": 2}
 # Why a configuration cannot be compared: llama.cpp has no words for it, or computes something else.
 LEFT_OUT = {
     "mistral-window": "for `llama` files, which Mistral's are, llama.cpp does not look at attention.sliding_window",
+    "mixtral-window": "as for Mistral",
+    "gpt-oss-released-rope": "llama.cpp lets YaRN's ramp begin and end at whole dimensions, unlike the released models",
 }
 
 

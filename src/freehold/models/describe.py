@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ from freehold.models.config import (
     YarnScaling,
 )
 from freehold.models.registry import family_named
-from freehold.models.rope import Float32Array, rope_frequencies
+from freehold.models.rope import Float32Array, rope_frequencies, yarn_attention_factor
 from freehold.models.translate import ACTIVATIONS
 
-# Llama 3.1 and 3.2 as released, by the factor that tells them apart.
-RELEASED_LLAMA3 = (Llama3Scaling(8.0, 1.0, 4.0, 8192), Llama3Scaling(32.0, 1.0, 4.0, 8192))
+# Llama 3.1, 3.2 and 4 as released, by the factor that tells them apart.
+RELEASED_LLAMA3 = (
+    Llama3Scaling(8.0, 1.0, 4.0, 8192),
+    Llama3Scaling(32.0, 1.0, 4.0, 8192),
+    Llama3Scaling(16.0, 1.0, 1.0, 8192),
+)
 
 
 def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
@@ -123,7 +128,10 @@ def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": config.norm_epsilon,
         "vocab_size": config.vocabulary,
     }
-    values |= _rope_words(config.rope)
+    values |= _rope_words(config.rope, family.gguf_yarn_truncates)
+    if config.experts is not None:
+        values["expert_count"] = config.experts.count
+        values["expert_used_count"] = config.experts.routing.top_k
     extra = dict(family.to_gguf(config))
     windows = set(config.windows)
     if "attention.sliding_window" not in extra and windows != {None}:
@@ -139,7 +147,25 @@ def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
     }
 
 
-def _rope_words(rope: RopeConfig | None) -> dict[str, Any]:
+def require_words(architecture: str, conditions: Mapping[str, bool]) -> None:
+    """Refuse to write what other programs would silently compute in another way.
+
+    Args:
+        architecture: GGUF's name for the family.
+        conditions: what GGUF takes for granted in this family, and whether the model has it so.
+
+    Raises:
+        ConfigError: names the first that does not hold.
+    """
+    for condition, holds in conditions.items():
+        if not holds:
+            raise ConfigError(
+                f"GGUF takes for granted that `{architecture}` has {condition}; this model has not",
+                hint="export to safetensors",
+            )
+
+
+def _rope_words(rope: RopeConfig | None, yarn_truncates: bool) -> dict[str, Any]:
     if rope is None:
         return {}
     words: dict[str, Any] = {"rope.dimension_count": rope.dimensions, "rope.freq_base": rope.theta}
@@ -147,11 +173,25 @@ def _rope_words(rope: RopeConfig | None) -> dict[str, Any]:
         case LinearScaling(factor):
             words |= {"rope.scaling.type": "linear", "rope.scaling.factor": factor}
         case YarnScaling() as yarn:
+            if (yarn.beta_fast, yarn.beta_slow) != (32.0, 1.0):
+                # There are keys for them, which llama.cpp does not look at in the files of most families.
+                raise ConfigError(
+                    "GGUF takes for granted that YaRN's `beta_fast` and `beta_slow` are 32 and 1; "
+                    f"this model has {yarn.beta_fast:g} and {yarn.beta_slow:g}",
+                    hint="export to safetensors",
+                )
+            if yarn.truncate != yarn_truncates:
+                raise ConfigError(
+                    f"GGUF takes for granted that YaRN's `truncate` is {yarn_truncates} here; "
+                    f"this model has {yarn.truncate}",
+                    hint="export to safetensors",
+                )
             words |= {
                 "rope.scaling.type": "yarn",
                 "rope.scaling.factor": yarn.factor,
                 "rope.scaling.original_context_length": yarn.original_context,
             }
-            if (yarn.beta_fast, yarn.beta_slow, yarn.attention_factor) != (32.0, 1.0, None):
-                raise ConfigError("GGUF files for YaRN with other than the published ramp are not written yet")
+            if yarn.attention_factor is not None:
+                # GGUF's number comes on top of the published one.
+                words["rope.scaling.attn_factor"] = yarn.attention_factor / yarn_attention_factor(yarn.factor)
     return words

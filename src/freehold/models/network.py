@@ -20,6 +20,8 @@ class Network(Module, ABC):
     Attributes:
         model_type: Hugging Face's short name for the family.
         gguf_architecture: GGUF's name for it; None where GGUF does not know it.
+        gguf_yarn_truncates: whether YaRN's ramp begins and ends at whole dimensions in this family's GGUF files, which
+            do not say so themselves.
         weights: the family's weight map.
         released_code: values of `auto_map` in released configurations whose code this family stands in for. That code
             is never run; a folder that names any other is refused.
@@ -29,6 +31,7 @@ class Network(Module, ABC):
 
     model_type: ClassVar[str]
     gguf_architecture: ClassVar[str | None]
+    gguf_yarn_truncates: ClassVar[bool] = True
     weights: ClassVar[WeightMap]
     released_code: ClassVar[frozenset[str]] = frozenset()
 

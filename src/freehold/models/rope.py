@@ -39,7 +39,10 @@ def _llama3(frequencies: Float32Array, scaling: Llama3Scaling) -> Float32Array:
     """Meta's llama-models, `apply_scaling`: keep, divide, or blend by wavelength."""
     wavelengths = 2 * math.pi / frequencies
     low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
-    smooth = np.clip((scaling.original_context / wavelengths - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    rotations = scaling.original_context / wavelengths
+    # Llama 4 Scout has both the same: there is no ramp between what is divided and what is kept.
+    ramp = (rotations - low) / (high - low) if high > low else rotations >= high
+    smooth = np.clip(ramp, 0.0, 1.0).astype(np.float32)
     blended: Float32Array = (1 - smooth) * frequencies / np.float32(scaling.factor) + smooth * frequencies
     return blended
 
@@ -63,5 +66,10 @@ def _yarn(frequencies: Float32Array, rope: RopeConfig, scaling: YarnScaling) -> 
     interpolated: Float32Array = frequencies / np.float32(scaling.factor) * ramp + frequencies * (1 - ramp)
     multiplier = scaling.attention_factor
     if multiplier is None:
-        multiplier = 0.1 * math.log(scaling.factor) + 1.0 if scaling.factor > 1 else 1.0
+        multiplier = yarn_attention_factor(scaling.factor)
     return interpolated.astype(np.float32), multiplier
+
+
+def yarn_attention_factor(factor: float) -> float:
+    """What cosines and sines are multiplied by where a model says nothing else: 0.1 ln(factor) + 1."""
+    return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from freehold.checkpoints.base import Checkpoint
 from freehold.errors import ConfigError
 from freehold.models.config import (
+    ExpertsConfig,
     FrequencyFactors,
     LinearScaling,
     Llama3Scaling,
@@ -17,10 +18,14 @@ from freehold.models.config import (
     YarnScaling,
 )
 from freehold.models.fields import Fields
+from freehold.models.rope import yarn_attention_factor
+from freehold.ops.base import Routing
 
 Config = TypeVar("Config", bound=ModelConfig)
 
 MOST_LAYERS = 4096
+# GGUF's numbers for a softmax over all experts and for one over the chosen, which is the same after normalising.
+GGUF_SOFTMAX_GATING = (1, 3)
 ACTIVATIONS = {"silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 
 
@@ -180,8 +185,12 @@ def gguf_layer_count(fields: Fields) -> int:
     return fields.integer("block_count", most=MOST_LAYERS)
 
 
-def rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int) -> RopeConfig:
-    """Rotary embedding from GGUF metadata, and from the table of factors that some files carry."""
+def rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int, *, yarn_truncates: bool = True) -> RopeConfig:
+    """Rotary embedding from GGUF metadata, and from the table of factors that some files carry.
+
+    Args:
+        yarn_truncates: whether YaRN's ramp begins and ends at whole dimensions, which the files do not say.
+    """
     dimensions = fields.integer("rope.dimension_count", head_dim)
     kind = fields.choice("rope.scaling.type", {kind: kind for kind in ("none", "linear", "yarn")}, "none")
     scaling: RopeScaling | None = None
@@ -196,16 +205,41 @@ def rope_from_gguf(fields: Fields, checkpoint: Checkpoint, head_dim: int) -> Rop
     elif kind == "linear":
         scaling = LinearScaling(fields.number("rope.scaling.factor"))
     elif kind == "yarn":
-        scaling = YarnScaling(
-            factor=fields.number("rope.scaling.factor"),
-            original_context=fields.integer("rope.scaling.original_context_length"),
-            beta_fast=fields.number("rope.scaling.yarn_beta_fast", 32.0),
-            beta_slow=fields.number("rope.scaling.yarn_beta_slow", 1.0),
-            attention_factor=fields.number("rope.scaling.attn_factor")
-            if fields.has("rope.scaling.attn_factor")
-            else None,
-        )
+        scaling = _yarn_from_gguf(fields, yarn_truncates)
     return RopeConfig(fields.number("rope.freq_base", 10000.0), dimensions, scaling)
+
+
+def _yarn_from_gguf(fields: Fields, truncates: bool) -> YarnScaling:
+    if fields.number("rope.scaling.yarn_ext_factor", 1.0) != 1.0:
+        raise fields.refuse("rope.scaling.yarn_ext_factor", "1")
+    factor, own = fields.number("rope.scaling.factor"), fields.optional_number("rope.scaling.attn_factor")
+    return YarnScaling(
+        factor=factor,
+        original_context=fields.integer("rope.scaling.original_context_length"),
+        beta_fast=fields.number("rope.scaling.yarn_beta_fast", 32.0),
+        beta_slow=fields.number("rope.scaling.yarn_beta_slow", 1.0),
+        # llama.cpp multiplies the published factor by the file's.
+        attention_factor=None if own is None else own * yarn_attention_factor(factor),
+        truncate=truncates,
+    )
+
+
+def experts_from_gguf(fields: Fields, intermediate: int) -> ExpertsConfig:
+    """A mixture by softmax over all experts, the chosen weights divided by their sum.
+
+    Args:
+        intermediate: width of each expert.
+    """
+    if fields.has("expert_weights_scale") and fields.number("expert_weights_scale") != 1.0:
+        raise fields.refuse("expert_weights_scale", "1")
+    if fields.has("expert_gating_func") and fields.integer("expert_gating_func") not in GGUF_SOFTMAX_GATING:
+        raise fields.refuse("expert_gating_func", "a softmax")
+    count = fields.integer("expert_count")
+    return ExpertsConfig(
+        count=count,
+        intermediate=intermediate,
+        routing=Routing(fields.integer("expert_used_count", most=count)),
+    )
 
 
 def checked(config: Config, fields: Fields) -> Config:

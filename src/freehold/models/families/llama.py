@@ -9,7 +9,7 @@ from freehold.errors import ConfigError
 from freehold.models.config import ModelConfig
 from freehold.models.decoder import Decoder
 from freehold.models.fields import Fields
-from freehold.models.translate import decoder_from_gguf, decoder_from_hugging_face
+from freehold.models.translate import decoder_from_gguf, decoder_from_hugging_face, experts_from_gguf
 from freehold.models.weights import Stored, WeightMap, heads_in_pairs
 
 
@@ -45,12 +45,18 @@ class Llama(Decoder):
 
     @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:
+        # GGUF calls Mistral and Mixtral `llama` too: only those have windows, only the latter has experts.
+        architecture = "MistralForCausalLM" if fields.has("attention.sliding_window") else "LlamaForCausalLM"
+        experts = None
+        if fields.integer("expert_count", 0, least=0):
+            architecture = "MixtralForCausalLM"
+            experts = experts_from_gguf(fields, fields.integer("feed_forward_length"))
         return decoder_from_gguf(
             fields,
             checkpoint,
             ModelConfig,
-            # GGUF calls Mistral `llama` too; only Mistral has a window.
-            "MistralForCausalLM" if fields.has("attention.sliding_window") else "LlamaForCausalLM",
+            architecture,
+            experts=experts,
             qkv_bias="blk.0.attn_q.bias" in checkpoint.tensors,
             output_bias="blk.0.attn_output.bias" in checkpoint.tensors,
             mlp_bias="blk.0.ffn_up.bias" in checkpoint.tensors,
