@@ -108,20 +108,3 @@ def linear(x: Float32Array, weight: _kernels.LinearWeight) -> Float64Array:
     quantised = weight.parts[0].format in ("q4", "q8", "mxfp4")
     activations = quantised_activations(x) if quantised else x.astype(np.float64)
     return activations @ all_rows(weight).astype(np.float64).T
-
-
-def attention(
-    q: Float32Array, k: Float32Array, v: Float32Array, scale: float, window: int | None = None
-) -> Float64Array:
-    """Causal attention of one whole sequence; q [tokens, heads, dim], k and v [tokens, kv_heads, dim]."""
-    tokens, heads, dim = q.shape
-    group = heads // k.shape[1]
-    keys, values = (np.repeat(one.astype(np.float64), group, axis=1) for one in (k, v))
-    scores = np.einsum("qhd,khd->hqk", q.astype(np.float64), keys) * scale
-    distance = np.arange(tokens)[:, None] - np.arange(tokens)
-    hidden = (distance < 0) | (distance >= (window or tokens))
-    scores[:, hidden] = -np.inf
-    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
-    weights /= weights.sum(axis=2, keepdims=True)
-    result: Float64Array = np.einsum("hqk,khd->qhd", weights, values).reshape(tokens, heads * dim)
-    return result

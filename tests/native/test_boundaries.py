@@ -67,6 +67,19 @@ def attention_arguments() -> dict[str, Any]:
     }
 
 
+def latent_arguments() -> dict[str, Any]:
+    """The same two sequences over keys of 10 features, 6 of which are values."""
+    plain = attention_arguments()
+    shared = {name: plain[name] for name in ("positions", "offsets", "block_tables", "block_offsets", "scale")}
+    return shared | {
+        "q": floats(5, 4, 10),
+        "k": floats(5, 10),
+        "keys": floats(4, 8, 10),
+        "latent": 6,
+        "out": floats(5, 24),
+    }
+
+
 CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "linear": (_kernels.linear, lambda: {"x": floats(3, 32), "weight": identity(), "out": floats(3, 16)}),
     "embed": (_kernels.embed, lambda: {"table": identity(), "token_ids": ints(3, 0), "out": floats(2, 32)}),
@@ -103,6 +116,7 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "scale": (_kernels.scale, lambda: {"x": floats(3, 2, 8), "factor": 2.0}),
     "scale_rows": (_kernels.scale_rows, lambda: {"x": floats(3, 2, 8), "factors": floats(3)}),
     "attention": (_kernels.attention, attention_arguments),
+    "latent_attention": (_kernels.latent_attention, latent_arguments),
     "pack_codes": (
         _kernels.pack_codes,
         lambda: {"codes": np.zeros((8, 32), np.uint8), "target": "q4", "first": 0, "out": np.zeros(128, np.uint8)},
@@ -144,6 +158,7 @@ FREE_AXES = {
     ("scale", "x"): {0, 1, 2},
     ("scale_rows", "x"): {1, 2},
     ("attention", "values"): {2},
+    ("latent_attention", "keys"): {0, 1},
     ("pack_codes", "codes"): {0, 1},
     ("pack_codes", "out"): {0},
     ("pack_floats", "out"): {0},
@@ -245,6 +260,9 @@ def test_whole_numbers_out_of_range_are_refused(name: str) -> None:
 def test_batches_that_do_not_fit_their_cache_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _kernels.attention(**attention_arguments() | changes)
+    if changes.keys() <= {"positions", "offsets", "block_tables", "block_offsets"}:
+        with pytest.raises(ValueError, match=message):
+            _kernels.latent_attention(**latent_arguments() | changes)
 
 
 def test_token_ids_outside_the_vocabulary_are_refused() -> None:
