@@ -86,7 +86,9 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
         kinds = set()
         for member in (member for members in tensor.members for member in members):
             stored = locations[member.parameter].info(checkpoint, member.parameter)
-            kinds.add(_target_type(replace(stored, shape=tensor.shape), naming, asked[member.parameter]))
+            # The experts' biases make a matrix together, but each is a vector.
+            shape = tensor.shape if member.columns else tensor.shape[-1:]
+            kinds.add(_target_type(replace(stored, shape=shape), naming, asked[member.parameter]))
         kind = kinds.pop() if len(kinds) == 1 else TensorType.F32
         tensors.append(LazyTensor(TensorInfo(tensor.name, tensor.shape, kind), _loader(tensor, source, kind)))
     quantised = dtype in (WeightType.Q8, WeightType.Q4)
