@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from freehold.checkpoints import Checkpoint, Naming, open_checkpoint
 from freehold.errors import InvalidRequest
-from freehold.models import Decoder, family_of
-from freehold.models.loading import locate, parameter_shapes
-from freehold.models.network import Network
-from freehold.models.weights import Location
-from freehold.ops import create_ops
-from freehold.ops.native.sizes import held_bytes
+from freehold.fitting import Cache, Subject, parameters, subject_in, weight_bytes
 from freehold.store import list_models, resolve
 from freehold.tensors import TensorType, WeightType
 
@@ -65,59 +58,39 @@ def describe(name: str, dtype: WeightType | None, context: int | None) -> Descri
     """
     path = resolve(name)
     checkpoint = open_checkpoint(path)
-    family, config = family_of(checkpoint)
-    model = family(config, create_ops("native", exact=_is_exact(checkpoint, dtype)))
-    locations = locate(model, checkpoint)  # a tensor too many, too few or misshapen is named here
+    stored = next((model for model in list_models() if model.path == path), None)
+    subject = subject_in(name, checkpoint, _licence(checkpoint) if stored is None else stored.licence)
+    config = subject.model.config
     if context is not None and context > config.context_length:
         raise InvalidRequest(f"context is {context}; the model's is {config.context_length}", parameter="context")
     context = config.context_length if context is None else context
-    stored = next((model for model in list_models() if model.path == path), None)
     return Description(
         name=name,
         path=path,
         architecture=config.architecture,
-        parameters=sum(prod(shape) for shape in parameter_shapes(model).values()),
+        parameters=parameters(subject.parts),
         layers=config.layers,
         hidden=config.hidden,
         heads=config.heads,
         kv_heads=config.kv_heads,
         vocabulary=config.vocabulary,
         context_length=config.context_length,
-        storage=_storage(locations, checkpoint),
-        licence=_licence(checkpoint) if stored is None else stored.licence,
+        storage=_storage(subject),
+        licence=subject.licence,
         disk_bytes=_disk_bytes(checkpoint) if stored is None else stored.size,
         context=context,
-        weight_bytes=_weight_bytes(model, locations, checkpoint, dtype),
-        cache_bytes=context * model.cache_bytes_per_token() if isinstance(model, Decoder) else 0,
+        weight_bytes=weight_bytes(subject.parts, subject.stored, dtype),
+        cache_bytes=context * Cache.of(subject, dtype).bytes_per_token,
     )
 
 
-def _weight_bytes(
-    model: Network, locations: Mapping[str, Location], checkpoint: Checkpoint, dtype: WeightType | None
-) -> int:
-    total = 0
-    for path, leaf in model.leaves():
-        kind = leaf.held_as(dtype)
-        for parameter in leaf.parameters():
-            name = f"{path}.{parameter}"
-            total += held_bytes(locations[name].info(checkpoint, name), kind)
-    return total
-
-
-def _storage(locations: Mapping[str, Location], checkpoint: Checkpoint) -> dict[str, float]:
+def _storage(subject: Subject) -> dict[str, float]:
     elements: dict[TensorType, int] = {}
-    for parameter, location in locations.items():
-        info = location.info(checkpoint, parameter)
-        elements[info.type] = elements.get(info.type, 0) + info.elements
+    for part in subject.parts:
+        kind = subject.stored(part.parameter).type
+        elements[kind] = elements.get(kind, 0) + part.parameters
     total = sum(elements.values())
     return {kind.value: elements[kind] / total for kind in sorted(elements, key=lambda kind: -elements[kind])}
-
-
-def _is_exact(checkpoint: Checkpoint, dtype: WeightType | None) -> bool:
-    """Whether `freehold.load` would keep the cache in float32."""
-    if dtype is not None:
-        return dtype is WeightType.F32
-    return all(info.type is TensorType.F32 for info in checkpoint.tensors.values())
 
 
 def _licence(checkpoint: Checkpoint) -> str | None:

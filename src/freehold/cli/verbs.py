@@ -26,6 +26,7 @@ VERBS = {
     "serve": Verb("serve", "Serve models over OpenAI's HTTP API"),
     "pull": Verb("pull", "Download a model, or continue an interrupted download"),
     "models": Verb("models", "Search the models that can be pulled by a short name"),
+    "fit": Verb("fit", "Say whether models fit this machine, before they are downloaded"),
     "ls": Verb("ls", "List the models on this machine"),
     "list": Verb("ls", None),
     "show": Verb("show", "Describe a model, and the memory it needs"),

@@ -1,0 +1,75 @@
+"""Predicted memory against what a loaded model really takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from freehold.fitting import Cache, Demand, Resources, estimate, weight_bytes
+from freehold.models import load_model
+from freehold.models.blocks import ExpertsLinear, Leaf, Linear
+from freehold.ops import create_ops
+from freehold.tensors import WeightType
+from tests.fitting.models import LLAMA, MISTRAL, MIXTRAL, QWEN2, checkpoint, subject
+
+MEASURE = Path(__file__).with_name("measure.py")
+LARGER = {
+    **LLAMA,
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "vocab_size": 8192,
+    "max_position_embeddings": 1024,
+    "torch_dtype": "float16",
+}
+
+
+def held(leaf: Leaf) -> int:
+    """Bytes of the buffers behind a loaded leaf."""
+    if isinstance(leaf, Linear):
+        return int(sum(part.bytes for part in leaf.weight.parts)) + sum(leaf.parts[part] for part in leaf.biased) * 4
+    if isinstance(leaf, ExpertsLinear):
+        return int(sum(part.bytes for expert in leaf.weight for part in expert.parts))
+    loaded: Any = leaf
+    return int(loaded.weight.nbytes)
+
+
+@pytest.mark.parametrize("dtype", [None, *WeightType])
+@pytest.mark.parametrize("config", [LLAMA, QWEN2, MISTRAL, MIXTRAL], ids=lambda config: config["model_type"])
+def test_weights_take_what_was_predicted(config: dict[str, Any], dtype: WeightType | None) -> None:
+    model = load_model(checkpoint(config), create_ops("native", exact=True), dtype)
+    found = subject(config)
+    assert weight_bytes(found.parts, found.stored, dtype) == sum(held(leaf) for _, leaf in model.leaves())
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_cache_takes_what_was_predicted(exact: bool) -> None:
+    model = load_model(checkpoint(LLAMA), create_ops("native", exact=exact))
+    layers = model.create_cache(blocks=4, block_size=16)
+    found = Cache.of(subject(LLAMA), WeightType.F32 if exact else WeightType.F16)
+    assert 64 * found.bytes_per_token == sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+
+
+def test_process_grows_by_what_was_predicted(tmp_path: Path) -> None:
+    """A process of its own loads a model of 70 MB, fills its cache, and looks at its own memory."""
+    (tmp_path / "config.json").write_text(json.dumps(LARGER))
+    finished = subprocess.run(
+        [sys.executable, str(MEASURE), str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
+    )
+    grown = json.loads(finished.stdout)["grown"]
+    larger = subject({**LARGER, "torch_dtype": "float32"})
+    demand = Demand(context=LARGER["max_position_embeddings"], users=1)
+    predicted = estimate(larger, WeightType.F16, demand, Resources(2**40, 1e9))
+    assert grown > 60e6
+    assert predicted.memory_bytes == pytest.approx(grown, rel=0.05)
+    assert np.isclose(
+        predicted.weight_bytes + predicted.cache_bytes + predicted.workspace_bytes, predicted.memory_bytes
+    )
