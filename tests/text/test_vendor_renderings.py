@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from freehold.server.openai.chat.messages import parse_messages
+from freehold.server.openai.chat.tools import parse_tools
 from freehold.text import ChatTemplate
+from freehold.text.abilities import CallForm, abilities_of
 from freehold.text.loading import model_file_tokenizer
 from freehold.text.sources.settings import Settings
 from tests.support.assets import asset
@@ -68,6 +71,19 @@ def test_mistral_text_and_ids(version: str, name: str) -> None:
     assert model_file_tokenizer(path, Settings(legacy=False)).encode(rendered, add_special=False) == ids
 
 
+@pytest.mark.parametrize(("version", "name"), SAMPLES)
+def test_mistral_text_of_a_request(version: str, name: str) -> None:
+    """The same samples as requests to our server, calls and results read and written by it."""
+    sample, text, _ = mistral_sample(version, name)
+    request = json.loads((asset(f"templates/mistral-common/samples/{name}") / "sample.json").read_text())
+    source = asset(f"templates/mistral-common/chat_templates/{version}_spm.jinja").read_text()
+    template = ChatTemplate(source, "<s>", "</s>")
+    form = abilities_of(template.render, ()).calls
+    messages = [message.json(form=form) for message in parse_messages(request["messages"])]
+    rendered = template.render(messages, tools=parse_tools(request.get("tools") or []) or None)
+    assert with_parsed_results(rendered, sample).replace("<s> ", "<s>") == text.replace("<s> ", "<s>")
+
+
 @pytest.mark.parametrize(("version", "name"), [case for case in SAMPLES if case[0] != "v1"])
 def test_mistral_ids_by_the_other_convention(version: str, name: str) -> None:
     """Templates without those spaces, each stretch of text encoded by itself, as Mistral's code does: the same ids."""
@@ -93,9 +109,7 @@ LOOKUP = {
     },
 }
 # Left out, because the template cannot be asked for it: test_reasoning_system_message* (channels without commentary,
-# another date or cutoff), test_preserve_cot (keeping old reasoning), test_does_not_drop_if_ongoing_analysis (the code
-# writes <|constrain|> and tool messages without channel), test_keep_analysis_between_finals (the template ends a
-# training example with <|return|>). Texts for the parser are used for the tokenizer below.
+# another date or cutoff), test_preserve_cot (keeping old reasoning). Texts for the parser are used for the tokenizer.
 
 
 def harmony(name: str) -> str:
@@ -153,6 +167,41 @@ def test_harmony_drops_old_reasoning() -> None:
     answer = {"role": "assistant", "thinking": "simple arithmetic", "content": "2 + 2 equals 4."}
     rendered = gpt_oss([user("What is 2 + 2?"), answer, user("What about 9 / 2?")])
     assert rendered.split("<|end|>", 1)[1] == harmony("dropping_cot_by_default")
+
+
+def test_harmony_keeps_the_reasoning_of_a_call() -> None:
+    """The code writes <|constrain|>, and results as they are without a channel; the template writes them as JSON."""
+    result = '{"temperature": 20, "description": "sunny"}'
+    function = {"name": "lookup_weather", "arguments": '{"location": "San Francisco"}'}
+    request = [
+        user("What is the weather in SF?"),
+        {
+            "role": "assistant",
+            "reasoning_content": "User asks: “What is the weather in SF?” We need to use lookup_weather tool.",
+            "tool_calls": [{"id": "1", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": result},
+    ]
+    form = CallForm(arguments_as_text=False, no_content="")
+    rendered = gpt_oss([message.json(form=form, reasoning_field="thinking") for message in parse_messages(request)])
+    rendered = rendered.split("<|end|>", 1)[1]
+    assert json.dumps(result) in rendered
+    rendered = rendered.replace(
+        f" to=assistant<|channel|>commentary<|message|>{json.dumps(result)}", f"<|message|>{result}"
+    )
+    expected = harmony("does_not_drop_if_ongoing_analysis")
+    assert rendered == expected.replace("<|constrain|>json", "json")
+
+
+def test_harmony_keeps_the_reasoning_of_the_last_answer() -> None:
+    """In a training example, which the template ends with <|return|>."""
+    source = asset("templates/llama.cpp/openai-gpt-oss-120b.jinja").read_text()
+    messages = [
+        user("What is 2 + 2?"), {"role": "assistant", "content": "4"}, user("What is 3 + 5?"),
+        {"role": "assistant", "content": "8", "thinking": "thinking 3+5"},
+    ]  # fmt: skip
+    rendered = ChatTemplate(source).render(messages, add_generation_prompt=False).split("<|end|>", 1)[1]
+    assert rendered.replace("<|return|>", "<|end|>") == harmony("keep_analysis_between_finals")
 
 
 def test_harmony_functions() -> None:

@@ -86,7 +86,10 @@ def _called(form: CallForm, *names: str) -> list[dict[str, Any]]:
         for name, call_id in zip(names, ids, strict=True)
     ]
     answer = {"role": "assistant", "content": form.no_content, "tool_calls": calls}
-    results = [{"role": "tool", "tool_call_id": call_id, "content": _RESULT} for call_id in ids]
+    results = [
+        {"role": "tool", "name": name, "tool_call_id": call_id, "content": _RESULT}
+        for name, call_id in zip(names, ids, strict=True)
+    ]
     return [*_ASKED, answer, *results]
 
 

@@ -61,6 +61,9 @@ ANSWERS: list[tuple[str, str, str, str, list[tuple[str, Any]]]] = [
     ("llama", '{"name": "Ada", "age": 36}', "", '{"name": "Ada", "age": 36}', []),  # nobody offered "Ada"
     ("llama", '{"answer": 42}', "", '{"answer": 42}', []),
     ("llama", "<|python_tag|>print(7 * 6)", "", "print(7 * 6)", []),
+    ("llama", "<|python_tag|>plot(kind=1)", "", "plot(kind=1)", []),
+    ("llama", '<|python_tag|>{"name": "unknown", "parameters": {}}', "", "", [("unknown", {})]),
+    ("llama", f"<|python_start|>Look.<|python_end|>{JSON_CALL}", "", "Look.", [WEATHER]),
     # --- Mistral
     ("mistral_list", f"[TOOL_CALLS] [{JSON_CALL}, {JSON_CALL}]", "", "", [WEATHER] * 2),
     ("mistral_list", f"[TOOL_CALLS]{JSON_CALL}", "", "", [WEATHER]),

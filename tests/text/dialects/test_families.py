@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -220,6 +221,39 @@ def test_the_streamed_example_of_harmony() -> None:
     answer = read("harmony", marked("harmony", harmony("streamable_parser").split("<|call|>")[0]))
     assert answer.reasoning.endswith("Let's browse to confirm.")
     assert json.loads(answer.content)["source"] == "news"
+
+
+META_TOOLS = [tool(name) for name in ("get_weather", "get_user_info", "trending_songs", "brave_search")]
+META_CALLS = {
+    "llama3_1": [
+        ("brave_search", {"query": "latest price of 1oz gold"}),
+        ("trending_songs", {"n": "10", "genre": "all"}),
+    ],
+    "llama3_3": [
+        ("get_weather", {"city": "San Francisco", "metric": "celsius"}),
+        ("get_weather", {"city": "Seattle", "metric": "celsius"}),
+        ("get_user_info", {"user_id": 7890, "special": "black"}),
+        ("brave_search", {"query": "latest price of 1oz gold"}),
+        ("trending_songs", {"n": "10", "genre": "all"}),
+    ],
+    "llama4": [
+        ("get_weather", {"city": "San Francisco"}),
+        ("get_weather", {"city": "Seattle"}),
+        ("get_user_info", {"user_id": 7890, "special": "black"}),
+    ],
+}
+
+
+@pytest.mark.parametrize(("document", "calls"), META_CALLS.items())
+def test_the_answers_in_metas_documents(document: str, calls: list[tuple[str, Any]]) -> None:
+    text = asset(f"docs/meta/{document}_prompt_format.md").read_text()
+    found = []
+    for part in text.split("Model Response Format\n```\n")[1:]:
+        said = re.split(r"<\|eo.+?\|>|\n```", part)[0]
+        answer = read("llama", marked("llama", said), tools=META_TOOLS)
+        found += [(name, json.loads(arguments)) for name, arguments in answer.calls]
+        assert bool(answer.calls) != bool(answer.content)
+    assert found == calls
 
 
 def test_mistrals_own_calls_are_read_back() -> None:

@@ -25,7 +25,7 @@ def _parse(read: Reader) -> Steps[None]:
     while (yield from read.until(tuple(read.marker(tag) for tag in TAGS), read.out.content)):
         read.out.separate()
         text, _ = yield from read.gather((read.marker(END_TAG),))
-        _give(read, text)
+        _give(read, text, marked=True)
         read.out.separate()
         # Llama 4's template writes content between the tags, and calls after them.
         yield from _read_bare(read, tools)
@@ -36,7 +36,7 @@ def _read_bare(read: Reader, tools: Tools) -> Steps[bool]:
     begins = yield from read.decide(lambda text: _begins_call(text, tools))
     if begins:
         text, _ = yield from read.gather()
-        _give(read, text, only=tools)
+        _give(read, text, marked=False)
     return bool(begins)
 
 
@@ -54,17 +54,19 @@ def _begins_call(text: str, tools: Tools) -> bool | None:
     return None if any(choice.startswith(rest) for choice in choices) else False
 
 
-def _give(read: Reader, text: str, *, only: Tools | None = None) -> None:
+def _give(read: Reader, text: str, *, marked: bool) -> None:
     """The calls in a text, and the rest of it as content.
 
     Args:
-        only: the functions that count; a text with other calls is all content.
+        marked: a tag says that these are calls, so that JSON may name any function. Python may still be a program.
     """
+    tools = read.setting.tools or {}
     calls, rest = json_calls(text)
+    any_name = marked and bool(calls)
     if not calls:
         calls, rest = pythonic_calls(text.strip())
-    calls = [_named(call, read.setting.tools or {}) for call in calls]
-    if not calls or (only is not None and any(call.name not in only for call in calls)):
+    calls = [_named(call, tools) for call in calls]
+    if not calls or not (any_name or all(call.name in tools for call in calls)):
         read.out.content(text)
         return
     for call in calls:

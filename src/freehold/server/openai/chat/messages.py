@@ -18,7 +18,7 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 
 _KNOWN = {
     "assistant": dict.fromkeys(("role", "content", "name", "tool_calls", "reasoning_content")),
-    "tool": dict.fromkeys(("role", "content", "tool_call_id")),
+    "tool": dict.fromkeys(("role", "content", "name", "tool_call_id")),
 }
 _KNOWN_BY_ALL = dict.fromkeys(("role", "content", "name"))
 
@@ -106,11 +106,14 @@ def _message(where: str, value: object, calls: dict[str, str]) -> Message:
     if "content" not in present and not tool_calls:
         raise _missing(f"{where}.content")
     calls |= {call.call_id: call.name for call in tool_calls}
+    name = _optional_text(where, present, "name")
     call_id = _result_of(where, present, calls) if role == "tool" else None
+    if call_id is not None and name not in (None, calls[call_id]):
+        raise invalid(f"{where}.name", f"the call with this 'tool_call_id' is one of '{calls[call_id]}'")
     return Message(
         role,
         _text(f"{where}.content", present.get("content", "")),
-        _optional_text(where, present, "name") if call_id is None else calls[call_id],
+        name if call_id is None else calls[call_id],
         tool_calls,
         call_id,
         reasoning=_optional_text(where, present, "reasoning_content"),
