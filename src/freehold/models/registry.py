@@ -14,9 +14,12 @@ from freehold.models.network import Network
 
 # Hugging Face's `architectures` entry -> module and class.
 FAMILIES: Mapping[str, tuple[str, str]] = {
+    "DeepseekV3ForCausalLM": ("deepseek_v3", "DeepseekV3"),
     "FalconForCausalLM": ("falcon", "Falcon"),
     "Gemma2ForCausalLM": ("gemma2", "Gemma2"),
     "GptOssForCausalLM": ("gpt_oss", "GptOss"),
+    "Llama4ForCausalLM": ("llama4", "Llama4"),
+    "Llama4ForConditionalGeneration": ("llama4", "Llama4"),
     "LlamaForCausalLM": ("llama", "Llama"),
     "MistralForCausalLM": ("mistral", "Mistral"),
     "MixtralForCausalLM": ("mixtral", "Mixtral"),
@@ -32,10 +35,12 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 
 # GGUF's `general.architecture` -> the name above. Llama's translation tells Mistral and Mixtral from Llama.
 GGUF_ARCHITECTURES: Mapping[str, str] = {
+    "deepseek2": "DeepseekV3ForCausalLM",
     "falcon": "FalconForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
     "gpt-oss": "GptOssForCausalLM",
     "llama": "LlamaForCausalLM",
+    "llama4": "Llama4ForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen35": "Qwen3_5ForCausalLM",
     "qwen35moe": "Qwen3_5MoeForCausalLM",

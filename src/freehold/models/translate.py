@@ -24,6 +24,8 @@ from freehold.ops.base import Routing
 Config = TypeVar("Config", bound=ModelConfig)
 
 MOST_LAYERS = 4096
+# Heads or experts of all layers together: each may have a matrix of its own, with a name of its own.
+MOST_PARTS = 2**18
 # GGUF's numbers for a softmax over all experts and for one over the chosen, which is the same after normalising.
 GGUF_SOFTMAX_GATING = (1, 3)
 ACTIVATIONS = {"silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
@@ -245,6 +247,7 @@ def experts_from_gguf(fields: Fields, intermediate: int) -> ExpertsConfig:
 def checked(config: Config, fields: Fields) -> Config:
     """The configuration, once its numbers are known to fit each other."""
     rotated = 0 if config.rope is None else config.rope.dimensions
+    experts = 0 if config.experts is None else config.experts.count
     relations: Mapping[str, bool] = {
         f"heads ({config.heads}) must be a multiple of KV heads ({config.kv_heads})": (
             config.heads % config.kv_heads == 0
@@ -254,6 +257,9 @@ def checked(config: Config, fields: Fields) -> Config:
         ),
         f"vocabulary ({config.vocabulary}) x hidden ({config.hidden}) must fit an address space": (
             config.vocabulary * config.hidden < 2**40
+        ),
+        f"heads ({config.heads}) and experts ({experts}) in {config.layers} layers must be at most {MOST_PARTS}": (
+            max(config.heads, experts) * config.layers <= MOST_PARTS
         ),
     }
     for relation, holds in relations.items():
