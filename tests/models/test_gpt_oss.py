@@ -86,6 +86,15 @@ def test_released_blocks_are_read_in_the_place_of_floats() -> None:
     assert "model.layers.22.mlp.experts.gate_up_proj" in names
 
 
+def test_routers_are_written_for_llama_cpp_as_float32() -> None:
+    checkpoint = source()
+    name = "model.layers.0.mlp.router.weight"
+    halved = Tensor.from_array(name, checkpoint.read(name).float32().astype(np.float16))
+    exported = export(replace(checkpoint, contents={**checkpoint.contents, name: halved}), Naming.GGUF, None, "tiny")
+    types = {lazy.info.name: lazy.info.type for lazy in exported.tensors}
+    assert types["blk.0.ffn_gate_inp.weight"] is TensorType.F32
+
+
 def test_the_experts_biases_stay_floats_in_a_quantised_file() -> None:
     exported = export(source("gpt-oss-wide"), Naming.GGUF, WeightType.Q8, "tiny")
     types = {lazy.info.name: lazy.info.type for lazy in exported.tensors}

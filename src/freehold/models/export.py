@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from freehold.checkpoints.base import Checkpoint, LazyTensor, Naming
 from freehold.errors import ConfigError
-from freehold.models.blocks import Vector
+from freehold.models.blocks import Linear, Precision, Vector
 from freehold.models.config import FrequencyFactors, Llama3Scaling, ModelConfig
 from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
 from freehold.models.loading import locate, outline, parameter_shapes
@@ -103,9 +103,13 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
 
 
 def _asked_types(model: Network, naming: Naming, dtype: WeightType | None) -> Iterator[tuple[str, WeightType | None]]:
-    """Every parameter with the type that its leaf makes of `dtype`. llama.cpp computes with vectors in float32."""
+    """Every parameter with the type that its leaf makes of `dtype`.
+
+    llama.cpp computes with vectors in float32, and rounds the activations too where it finds a router in 16 bits.
+    """
     for path, leaf in model.leaves():
-        kind = WeightType.F32 if isinstance(leaf, Vector) and naming is Naming.GGUF else leaf.held_as(dtype)
+        precise = isinstance(leaf, Vector) or (isinstance(leaf, Linear) and leaf.precision is Precision.AS_STORED)
+        kind = WeightType.F32 if precise and naming is Naming.GGUF else leaf.held_as(dtype)
         for name in leaf.parameters():
             yield f"{path}.{name}", kind
 
