@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from freehold.engine.types import EngineOptions
 from freehold.fitting.subject import Subject
-from freehold.models.blocks import ExpertsLinear, Linear
+from freehold.models.blocks import Attention, ExpertsLinear, Linear, Mixer
 from freehold.models.decoder import Decoder
 from freehold.ops import create_ops
 from freehold.tensors import WeightType
@@ -59,7 +59,8 @@ class Cache:
         ops = create_ops("native", exact=subject.exact if dtype is None else dtype is WeightType.F32)
         kinds = [block.attention.cache() for block in subject.model.blocks]
         per_layer = [ops.cache_bytes([kind]) for kind in kinds]
-        return cls(tuple(zip(per_layer, subject.model.config.windows, strict=True)), ops.state_bytes(kinds))
+        reaches = [_reach(block.attention) for block in subject.model.blocks]
+        return cls(tuple(zip(per_layer, reaches, strict=True)), ops.state_bytes(kinds))
 
     @property
     def bytes_per_token(self) -> int:
@@ -68,4 +69,11 @@ class Cache:
 
     def bytes_read(self, context: int) -> int:
         """Bytes that one token at the end of the context reads."""
-        return sum(size * min(context, window or context) for size, window in self.layers)
+        return sum(size * min(context, reach or context) for size, reach in self.layers)
+
+
+def _reach(mixer: Mixer) -> int | None:
+    """Most positions that a token looks at; None for all."""
+    if not isinstance(mixer, Attention):
+        return None
+    return min((most for most in (mixer.rules.window, mixer.rules.chunk) if most is not None), default=None)
