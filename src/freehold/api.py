@@ -20,17 +20,21 @@ from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
 from freehold.engine.types import EngineKeywords, EngineOptions, GenerationRequest, SamplingOptions
 from freehold.engine.validation import Limits, check_sequence
-from freehold.errors import ConfigError, EngineStopped, TemplateError, TokenizerError
+from freehold.errors import ConfigError, EngineStopped, InvalidRequest, TemplateError, TokenizerError
 from freehold.generation import GenerationOptions, contents, events, texts, to_request
-from freehold.models import Decoder, ModelConfig, load_model
-from freehold.models.loading import Progress
+from freehold.embedding import Embedder, Pooling, read_pooling
+from freehold.models import Decoder, ModelConfig
+from freehold.models.encoder import Encoder
+from freehold.models.loading import Progress, load_network
+from freehold.models.network import Network
 from freehold.ops import create_ops
 from freehold.ops.base import Array, LayerCache
-from freehold.ops.batch import Batch
+from freehold.ops.batch import Batch, in_groups
 from freehold.recommended import recommended_sampling
 from freehold.store import resolve
 from freehold.tensors import TensorType, WeightType
 from freehold.text import ChatTemplate, Text, Tokenizer, conversation_prompt, load_text, text_from_gguf
+from freehold.text.abilities import abilities_of
 from freehold.text.dialects import Dialect, Event
 
 __all__ = ["EngineKeywords", "Model", "load"]
@@ -67,11 +71,13 @@ def load(
     path = resolve(str(name_or_path))
     checkpoint = open_checkpoint(path)
     ops = create_ops(backend, exact=_is_exact(checkpoint, weight_type))
+    network = load_network(checkpoint, ops, weight_type, progress)
     return Model(
         path.name if isinstance(name_or_path, Path) else name_or_path,
-        load_model(checkpoint, ops, weight_type, progress),
+        network,
         text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
         recommended=recommended_sampling(checkpoint),
+        pooling=read_pooling(checkpoint) if isinstance(network, Encoder) else None,
         options=EngineOptions(context_length=context_length, **engine_options),
         observer=observer,
     )
@@ -82,7 +88,7 @@ class Model:
 
     Attributes:
         name: what it was loaded as.
-        decoder: the model itself.
+        network: the model itself: a decoder, which writes, or an encoder, which embeds.
         text: its tokenizer and chat template; None where it came without tokenizer files.
         recommended: how its makers recommend to sample (generation_config.json or GGUF metadata). `generate` and `chat`
             follow it in what the caller leaves open.
@@ -92,28 +98,31 @@ class Model:
     def __init__(
         self,
         name: str,
-        decoder: Decoder,
+        network: Network,
         text: Text | None,
         *,
         recommended: SamplingOptions | None = None,
+        pooling: Pooling | None = None,
         options: EngineOptions | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-        self.decoder = decoder
+        self.network = network
         self.text = text
         self.recommended = recommended or SamplingOptions()
         self.options = options or EngineOptions()
         self._observer = observer
-        self._model = _Serial(decoder)
+        self._model = _Serial(network) if isinstance(network, Decoder) else None
+        self._pooling = pooling or Pooling()
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._embedder: Embedder | None = None
         self._closed = False
 
     @property
     def config(self) -> ModelConfig:
         """Shape of the model."""
-        return self.decoder.config
+        return self.network.config
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -156,13 +165,14 @@ class Model:
         Raises:
             EngineStopped: the model is closed.
             InvalidRequest: an engine option is out of range.
+            ConfigError: the model does not write text.
         """
         with self._lock:
             if self._closed:
                 raise EngineStopped(f"model {self.name!r} is closed")
             if self._engine is None:
                 self._engine = Engine(
-                    self._model,
+                    self._decoder(),
                     sampler=NativeSampler(),
                     options=self.options,
                     detokeniser=None if self.text is None else self._continue_text,
@@ -252,10 +262,14 @@ class Model:
             An iterator over `freehold.text.dialects` events; closing it cancels.
 
         Raises:
-            TemplateError, InvalidRequest, TokenizerError: as for `chat`.
+            InvalidRequest: the model's template has no place for tools; or as for `chat`.
+            TemplateError, TokenizerError: as for `chat`.
         """
-        render = partial(self.template.render, variables=variables)
-        prompt = conversation_prompt(self.tokenizer, self.dialect, render, messages, tools=tools)
+        template, dialect = self.template, self.dialect
+        if tools and not (dialect.calls and abilities_of(template.render, dialect.efforts).tools):
+            raise InvalidRequest(f"the chat template of {self.name!r} has no place for tools", parameter="tools")
+        render = partial(template.render, variables=variables)
+        prompt = conversation_prompt(self.tokenizer, dialect, render, messages, tools=tools)
         request = to_request(prompt.ids, options, self.recommended, shown=prompt.shown_ids)
         return events(self.engine.stream(request), prompt.parser())
 
@@ -288,15 +302,49 @@ class Model:
             InvalidRequest: an empty sequence, or an id that is no token.
             ContextExceeded: a sequence is longer than the model's context.
         """
+        decoder = self._decoder()
         limits = Limits(self.config.vocabulary, self.config.context_length, has_text=False)
         for sequence in sequences:
             check_sequence(sequence, limits)
         results: list[npt.NDArray[np.float32]] = []
-        for group in _groups(sequences, LOGITS_TOKENS):
+        for group in in_groups(sequences, LOGITS_TOKENS):
             batch = Batch.whole(group)
-            rows = self.decoder.ops.to_numpy(self._model.forward(batch, None))
+            rows = self.network.ops.to_numpy(decoder.forward(batch, None))
             results.extend(np.split(rows, batch.offsets[1:-1]))
         return results
+
+    def embed(
+        self, texts: Sequence[str], *, truncate: bool = False, normalise: bool | None = None
+    ) -> npt.NDArray[np.float32]:
+        """A vector for each text, from a model that embeds.
+
+        Args:
+            texts: the texts. A text's vector does not depend on the others.
+            truncate: cut texts that are longer than the model reads, instead of refusing them.
+            normalise: whether vectors are brought to length 1; None for what the model's makers say.
+
+        Returns:
+            [texts, hidden] float32.
+
+        Raises:
+            ConfigError: the model writes text and does not embed.
+            ContextExceeded: a text is too long.
+            TokenizerError: the model came without tokenizer files.
+        """
+        if not isinstance(self.network, Encoder):
+            raise ConfigError(
+                f"{self.config.architecture} writes text; it does not embed",
+                hint="take an encoder, such as bge or all-minilm; freehold models lists some",
+            )
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = Embedder(self.network, self.tokenizer, self._pooling)
+        return self._embedder.embed(texts, truncate=truncate, normalise=normalise)
+
+    def _decoder(self) -> _Serial:
+        if self._model is None:
+            raise ConfigError(f"{self.config.architecture} embeds texts; it does not write any", hint="use embed()")
+        return self._model
 
     def _require_text(self) -> Text:
         if self.text is None:
@@ -335,19 +383,8 @@ class _Serial:
     def cache_bytes_per_token(self) -> int:
         return self._model.cache_bytes_per_token()
 
-
-def _groups(sequences: Sequence[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
-    """Neighbouring sequences together as long as they have at most `most` tokens; a longer one is by itself."""
-    group: list[Sequence[int]] = []
-    tokens = 0
-    for sequence in sequences:
-        if group and tokens + len(sequence) > most:
-            yield group
-            group, tokens = [], 0
-        group.append(sequence)
-        tokens += len(sequence)
-    if group:
-        yield group
+    def state_bytes_per_sequence(self) -> int:
+        return self._model.state_bytes_per_sequence()
 
 
 def _weight_type(dtype: str | None) -> WeightType | None:

@@ -16,6 +16,10 @@ from openai import OpenAI
 import freehold
 from freehold.api import Model
 from freehold.engine.types import EngineOptions
+from freehold.errors import InvalidRequest
+from freehold.generation import to_request
+from freehold.text.detokeniser import CONTROL_MARK
+from tests.server.fake_engine import BOS
 from tests.server.live import Live, eventually, running
 from tests.server.raw import raw_request, send_and_drop
 from tests.server.test_openai_client import folded
@@ -211,3 +215,17 @@ def test_a_trained_model_tells_its_published_story_over_http(story: Model) -> No
         with pytest.raises(sdk.BadRequestError, match="use /v1/completions") as error:
             client.chat.completions.create(model="org/story", messages=HELLO)
         assert error.value.code == "no_chat_template"
+
+
+@pytest.mark.parametrize(("shown", "text"), [((), ""), ((BOS,), f"{CONTROL_MARK}<bos>" * 3)])
+def test_control_tokens_are_in_the_text_of_requests_that_ask_for_them(shown: tuple[int, ...], text: str) -> None:
+    options = {"max_tokens": 3, "logit_bias": {BOS: 100.0}, "temperature": 0}
+    with tiny_model() as model:
+        request = to_request([65], options, model.recommended, shown=shown)  # type: ignore[arg-type]
+        assert "".join(output.text for output in model.engine.stream(request)) == text
+
+
+def test_the_python_api_refuses_tools_that_the_template_does_not_show() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}
+    with tiny_model() as model, pytest.raises(InvalidRequest, match="no place for tools"):
+        model.chat_events([{"role": "user", "content": "hi"}], tools=[tool])
