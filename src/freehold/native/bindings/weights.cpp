@@ -7,9 +7,9 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/weights.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/pack.hpp"
-#include "runtime/weight.hpp"
 
 namespace freehold {
 namespace {
@@ -35,17 +35,6 @@ void check_shape(int64_t rows, int64_t columns) {
     in_range("columns", columns, 1, most_int32);
     if (rows > most_elements / columns) refuse(rows, " x ", columns, " elements are more than ", most_elements);
 }
-
-// A packed matrix and the arrays that its memory belongs to.
-struct Matrix {
-    PackedMatrix packed;
-    Array codes, scales, minimums;
-
-    int64_t bytes() const {
-        return static_cast<int64_t>(codes.nbytes() + (scales.is_valid() ? scales.nbytes() : 0) +
-                                    (minimums.is_valid() ? minimums.nbytes() : 0));
-    }
-};
 
 const void* scale_array(const Array& array, const char* name, nb::dlpack::dtype type, int64_t size) {
     require_dimensions(array, name, 1);
@@ -105,11 +94,6 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
     if (minimums) packed.minimums = scale_array(*minimums, "minimums", type, cells);
     return {packed, codes, *scales, minimums.value_or(Array())};
 }
-
-struct LinearWeight {
-    Weight weight;
-    std::vector<Matrix> matrices;  // they keep the memory alive
-};
 
 using Biases = std::vector<std::optional<Array>>;
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "runtime/isa.hpp"
-#include "runtime/memory.hpp"
+#include "runtime/quantised.hpp"
 #include "runtime/thread_pool.hpp"
 #include "runtime/weight.hpp"
 
@@ -13,39 +13,47 @@ constexpr int64_t activation_bytes = 256 << 10;
 constexpr int64_t least_tokens = 16;
 constexpr int64_t least_panels = 4;  // as many as the one-token kernels of quantised weights keep in flight
 constexpr int64_t chunks_per_thread = 8;
-constexpr int64_t quantise_grain = 8192;  // elements
 
 int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 int64_t round_up(int64_t value, int64_t multiple) { return divide_up(value, multiple) * multiple; }
 
-QuantisedRows quantise(const float* x, int64_t x_stride, int64_t tokens, int64_t columns, Scratch& scratch) {
-    const int64_t blocks = divide_up(columns, block_columns);
-    const int64_t cells = tokens * blocks;
-    auto* memory = scratch.reserve<float>(cells * (3 + block_columns / 4));
-    const QuantisedRows rows{
-        .blocks = blocks,
-        .codes = reinterpret_cast<int8_t*>(memory + 3 * cells),
-        .scales = memory,
-        .sums = memory + cells,
-        .pairs = reinterpret_cast<int32_t*>(memory + 2 * cells),
-    };
-    const Kernels& kernel = kernels();
-    parallel_ranges(tokens, divide_up(quantise_grain, columns), [&](int64_t first, int64_t last) {
-        kernel.quantise(x, x_stride, columns, rows, first, last);
-    });
-    return rows;
+// Tokens times panels of one product, for one thread.
+struct Piece {
+    const Product* product;
+    int64_t first_token, last_token;
+    int64_t first_panel, last_panel;
+};
+
+int64_t tokens_together(const Product& product) {
+    const auto size = static_cast<int64_t>(product.weight->takes_quantised() ? sizeof(int8_t) : sizeof(float));
+    return std::max(round_up(activation_bytes / (product.weight->inputs() * size), 4), least_tokens);
 }
 
-// Panels [first, last), counted through all parts.
-void multiply_panels(const Weight& weight, LinearJob job, int64_t first_token, int64_t last_token, int64_t first,
-                     int64_t last) {
+// Reading a panel takes about as long as multiplying it with one token.
+int64_t cost_of_panel(const Product& product) { return 1 + std::min(product.tokens, tokens_together(product)); }
+
+void add_pieces(const Product& product, int64_t cost_of_piece, std::vector<Piece>& pieces) {
+    const int64_t tokens = tokens_together(product);
+    const int64_t all_panels = product.weight->panels();
+    const int64_t panels = round_up(divide_up(cost_of_piece, cost_of_panel(product)), least_panels);
+    for (int64_t token = 0; token < product.tokens; token += tokens)
+        for (int64_t panel = 0; panel < all_panels; panel += panels)
+            pieces.push_back({&product, token, std::min(token + tokens, product.tokens), panel,
+                              std::min(panel + panels, all_panels)});
+}
+
+void run(const Piece& piece) {
     const Kernels& kernel = kernels();
-    for (const Part& part : weight.parts) {
+    LinearJob job = piece.product->job;
+    int64_t first = piece.first_panel;
+    int64_t last = piece.last_panel;
+    for (const Part& part : piece.product->weight->parts) {
         const int64_t panels = part.matrix.panels();
         if (first < panels && last > 0) {
             job.matrix = &part.matrix;
             job.bias = part.bias.empty() ? nullptr : part.bias.data();
-            kernel.linear(job, first_token, last_token, std::max<int64_t>(first, 0), std::min(last, panels));
+            kernel.linear(job, piece.first_token, piece.last_token, std::max<int64_t>(first, 0),
+                          std::min(last, panels));
         }
         first -= panels;
         last -= panels;
@@ -55,38 +63,31 @@ void multiply_panels(const Weight& weight, LinearJob job, int64_t first_token, i
 
 }  // namespace
 
+void multiply(std::span<const Product> products) {
+    thread_local std::vector<Piece> pieces;
+    int64_t cost = 0;
+    for (const Product& product : products) cost += product.weight->panels() * cost_of_panel(product);
+    const int64_t cost_of_piece = divide_up(cost, threads() * chunks_per_thread);
+    pieces.clear();
+    for (const Product& product : products) add_pieces(product, cost_of_piece, pieces);
+    // By pointer: in another thread the name would mean that thread's own pieces.
+    parallel_for(static_cast<int64_t>(pieces.size()), most_threads,
+                 [all = pieces.data()](int64_t piece, int) { run(all[piece]); });
+}
+
 void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out) {
     thread_local Scratch scratch;
     if (tokens == 0) return;
-    LinearJob job{
-        .matrix = nullptr,
-        .bias = nullptr,
-        .x = x,
-        .x_stride = x_stride,
-        .quantised = {},
-        .out = out,
-        .out_stride = weight.outputs(),
-    };
-    int64_t panels = 0;
-    bool quantised = false;
-    for (const Part& part : weight.parts) {
-        panels += part.matrix.panels();
-        quantised |= is_quantised(part.matrix.format);
+    Product product{.weight = &weight, .tokens = tokens, .job = {}};
+    product.job.x = x;
+    product.job.x_stride = x_stride;
+    product.job.out = out;
+    product.job.out_stride = weight.outputs();
+    if (weight.takes_quantised()) {
+        product.job.quantised = reserve_quantised(tokens, weight.inputs(), scratch);
+        quantise(x, x_stride, tokens, weight.inputs(), product.job.quantised);
     }
-    const int64_t columns = weight.inputs();
-    if (quantised) job.quantised = quantise(x, x_stride, tokens, columns, scratch);
-
-    const int64_t bytes_per_token = columns * static_cast<int64_t>(quantised ? sizeof(int8_t) : sizeof(float));
-    const int64_t tokens_together = std::max(round_up(activation_bytes / bytes_per_token, 4), least_tokens);
-    const int64_t token_chunks = divide_up(tokens, tokens_together);
-    const int64_t panels_together = round_up(divide_up(panels, threads() * chunks_per_thread), least_panels);
-    const int64_t panel_chunks = divide_up(panels, panels_together);
-    parallel_for(token_chunks * panel_chunks, most_threads, [&](int64_t piece, int) {
-        const int64_t token = piece / panel_chunks * tokens_together;
-        const int64_t panel = piece % panel_chunks * panels_together;
-        multiply_panels(weight, job, token, std::min(token + tokens_together, tokens), panel,
-                        std::min(panel + panels_together, panels));
-    });
+    multiply({&product, 1});
 }
 
 }  // namespace freehold

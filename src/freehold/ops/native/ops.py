@@ -30,6 +30,7 @@ from freehold.ops.native.cache import (
     create_layer,
     element_type,
 )
+from freehold.ops.native.experts import experts, head_linear, pack_experts
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
 
@@ -79,10 +80,8 @@ class NativeOps:
         parts: Sequence[Sequence[Tensor]],
         bias: Sequence[Sequence[Tensor | None]] | None,
         dtype: WeightType | None,
-    ) -> list[_kernels.LinearWeight]:
-        return [
-            self.pack_linear(part, None if bias is None else bias[expert], dtype) for expert, part in enumerate(parts)
-        ]
+    ) -> _kernels.ExpertsWeight:
+        return pack_experts(parts, bias, dtype)
 
     def vector(self, tensor: Tensor) -> Float32Array:
         return np.require(tensor.float32(), requirements="C")
@@ -158,8 +157,8 @@ class NativeOps:
     ) -> Float32Array:
         raise NotImplementedError
 
-    def head_linear(self, x: Float32Array, weight: list[_kernels.LinearWeight]) -> Float32Array:
-        raise NotImplementedError
+    def head_linear(self, x: Float32Array, weight: _kernels.ExpertsWeight) -> Float32Array:
+        return head_linear(x, weight)
 
     def gated_mlp(
         self,
@@ -177,15 +176,24 @@ class NativeOps:
         self,
         x: Float32Array,
         router_logits: Float32Array,
-        gate_up: list[_kernels.LinearWeight],
-        down: list[_kernels.LinearWeight],
+        gate_up: _kernels.ExpertsWeight,
+        down: _kernels.ExpertsWeight,
         *,
         selection_bias: Float32Array | None,
         routing: Routing,
         activation: str,
         limit: float | None = None,
     ) -> Float32Array:
-        raise NotImplementedError
+        return experts(
+            x,
+            router_logits,
+            gate_up,
+            down,
+            selection_bias=selection_bias,
+            routing=routing,
+            activation=activation,
+            limit=limit,
+        )
 
     def activate(self, x: Float32Array, activation: str) -> Float32Array:
         _kernels.activate(x, activation)
