@@ -22,7 +22,7 @@ from freehold.models.translate import (
     rope_from_gguf,
     rope_from_hugging_face,
 )
-from freehold.models.weights import LLAMA_SHAPED, ROTARY_TABLES, Order, Stored, WeightMap, pairs_from_halves
+from freehold.models.weights import ROTARY_TABLES, Order, Stored, WeightMap, pairs_from_halves, with_names
 from freehold.models.weights.orders import Int64Array
 from freehold.ops.base import LatentCache, Routing
 
@@ -89,8 +89,7 @@ MLP, THEIR_MLP = "blocks.{i}.mlp.", "model.layers.{i}.mlp."
 EXPERT_GATE, EXPERT_UP = MLP + "gate_up.gate.{e}", MLP + "gate_up.up.{e}"
 
 WEIGHTS = WeightMap(
-    modules=(
-        *LLAMA_SHAPED,
+    modules=with_names(
         (OURS + "compress.query", THEIRS + "q_a_proj", GGUF + "q_a"),
         (OURS + "query_norm", THEIRS + "q_a_layernorm", GGUF + "q_a_norm"),
         (OURS + "latent_norm", THEIRS + "kv_a_layernorm", GGUF + "kv_a_norm"),

@@ -22,7 +22,7 @@ from freehold.models.translate import (
     layer_count,
     rope_from_hugging_face,
 )
-from freehold.models.weights import LLAMA_SHAPED, ROTARY_TABLES, Stored, WeightMap, heads_in_pairs
+from freehold.models.weights import ROTARY_TABLES, Stored, WeightMap, heads_in_pairs, with_names
 from freehold.ops.base import Array, AttentionRules, Ops, Routing
 
 # What GGUF takes for granted.
@@ -99,7 +99,7 @@ ATTENTION, THEIR_ATTENTION = "blocks.{i}.attention.qkv.", "model.layers.{i}.self
 EXPERT_GATE, EXPERT_UP, EXPERT_DOWN = OURS + "gate_up.gate.{e}", OURS + "gate_up.up.{e}", OURS + "down.{e}"
 
 WEIGHTS = WeightMap(
-    modules=(
+    modules=with_names(
         (OURS + "gate_up.gate", THEIRS + "gate_proj", "blk.{i}.ffn_gate"),
         (OURS + "gate_up.up", THEIRS + "up_proj", "blk.{i}.ffn_up"),
         (OURS + "down", THEIRS + "down_proj", "blk.{i}.ffn_down"),
@@ -110,7 +110,6 @@ WEIGHTS = WeightMap(
         (OURS + "shared.gate_up.gate", THEIRS + "shared_expert.gate_proj", "blk.{i}.ffn_gate_shexp"),
         (OURS + "shared.gate_up.up", THEIRS + "shared_expert.up_proj", "blk.{i}.ffn_up_shexp"),
         (OURS + "shared.down", THEIRS + "shared_expert.down_proj", "blk.{i}.ffn_down_shexp"),
-        *(row for row in LLAMA_SHAPED if not row[0].startswith(OURS)),
     ),
     # Both namings store queries and keys for a rotation of neighbouring features.
     hugging_face=(
