@@ -48,14 +48,17 @@ class FakeModel:
     So a block that was lost, shared wrongly, or read before it was written changes the output or raises.
 
     Attributes:
+        state_bytes: where above 0, it keeps the token ids that it has seen per sequence, too.
         before_forward: called with each batch first; may raise, or hold the step up.
         batches: every batch so far.
     """
 
     config: FakeLimits = field(default_factory=FakeLimits)
     ops: FakeOps = field(default_factory=FakeOps)
+    state_bytes: int = 0
     before_forward: Callable[[Batch], None] = lambda batch: None
     batches: list[Batch] = field(default_factory=list)
+    states: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def forward(self, batch: Batch, caches: Sequence[npt.NDArray[np.int32]] | None) -> npt.NDArray[np.float32]:
         assert caches is not None
@@ -69,16 +72,31 @@ class FakeModel:
             size = caches[0].shape[1]
             caches[0][table[positions // size], positions % size] = batch.token_ids[rows]
             history = caches[0][table].reshape(-1)
+            if self.state_bytes:
+                self._go_on(batch, sequence, history)
             for row in batch.logit_rows[(batch.logit_rows >= rows.start) & (batch.logit_rows < rows.stop)]:
                 histories[row] = tuple(history[: batch.positions[row] + 1].tolist())
                 assert UNWRITTEN not in histories[row]
         return np.array([self._logits(histories[row]) for row in batch.logit_rows], np.float32)
 
+    def _go_on(self, batch: Batch, sequence: int, history: npt.NDArray[np.int32]) -> None:
+        """The state that is read must have seen just what comes before the sequence's rows."""
+        first, last = batch.offsets[sequence], batch.offsets[sequence + 1] - 1
+        read, write = batch.state_reads[sequence], batch.state_writes[sequence]
+        seen = self.states[read] if read >= 0 else ()
+        assert seen == tuple(history[: batch.positions[first]].tolist()), "a state does not belong to its sequence"
+        assert write not in batch.state_reads
+        self.states[write] = tuple(history[: batch.positions[last] + 1].tolist())
+
     def create_cache(self, blocks: int, block_size: int, states: int = 0) -> list[npt.NDArray[np.int32]]:
+        assert bool(states) == bool(self.state_bytes)
         return [np.full((blocks, block_size), UNWRITTEN, np.int32)]
 
     def cache_bytes_per_token(self) -> int:
         return 4
+
+    def state_bytes_per_sequence(self) -> int:
+        return self.state_bytes
 
     def _logits(self, history: tuple[int, ...]) -> npt.NDArray[np.float32]:
         return np.random.default_rng(abs(hash(history))).standard_normal(self.config.vocabulary, np.float32)

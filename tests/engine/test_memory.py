@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.engine.memory import choose_cache_tokens
+from freehold.engine.memory import choose_cache_tokens, choose_state_slots
+from freehold.errors import InvalidRequest
 
 GIB = 1 << 30
 
@@ -37,3 +39,34 @@ def test_always_whole_blocks_and_at_least_one(context: int, sequences: int, size
     assert tokens % 16 == 0
     assert 16 <= tokens <= max(16, context * sequences + 15)
     assert tokens * size <= max(16 * size, available // 2 + 16 * size)
+
+
+def _slots(sequences: int, size: int, available: int) -> int:
+    return choose_state_slots(max_sequences=sequences, bytes_per_state=size, available_bytes=available)
+
+
+def test_models_without_states_need_no_slots() -> None:
+    assert _slots(16, 0, 0) == 0
+
+
+def test_small_states_get_two_slots_and_some_snapshots_for_each_sequence() -> None:
+    assert _slots(16, 1 << 20, 8 * GIB) == 96
+
+
+def test_snapshots_take_no_more_than_an_eighth_of_memory() -> None:
+    assert _slots(16, 1 << 24, 8 * GIB) == 64
+
+
+def test_running_sequences_may_take_a_quarter() -> None:
+    assert _slots(16, 1 << 26, 12 * GIB) == 32
+    assert _slots(16, 1 << 26, 4 * GIB) == 16
+
+
+def test_memory_for_less_than_one_sequence_is_refused_with_both_numbers() -> None:
+    with pytest.raises(InvalidRequest, match=rf"{2 * GIB} bytes .* {GIB} may be used") as caught:
+        _slots(16, GIB, 4 * GIB)
+    assert caught.value.hint
+
+
+def test_a_model_that_keeps_nothing_per_position_has_room_for_everyone() -> None:
+    assert _choose(512, 16, 0, GIB) == 512 * 16

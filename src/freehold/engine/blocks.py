@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 
 class BlockPool:
-    """A fixed number of cache blocks. Each is free, held by at least one sequence, or idle.
+    """A fixed number of cache blocks (or slots). Each is free, held by at least one sequence, or idle.
 
     An idle block is held by nobody, but its contents are kept for as long as no one needs the room. Idle blocks are
     forgotten in the order in which they were last let go.
@@ -81,6 +81,13 @@ class BlockPool:
     def keep(self, block: int) -> None:
         """Keep the contents of a held block once nobody holds it any more."""
         self._kept.add(block)
+
+    def drop(self, block: int) -> None:
+        """Undo `keep`: the contents of a held or idle block are of no use any more."""
+        self._kept.discard(block)
+        if block in self._idle:
+            del self._idle[block]
+            self._free.append(block)
 
     def is_idle(self, block: int) -> bool:
         return block in self._idle

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from freehold.engine.admission import Admission, Permit
 from freehold.engine.job import Job, Sink
-from freehold.engine.memory import choose_cache_tokens
+from freehold.engine.memory import SLOTS_PER_SEQUENCE, choose_cache_tokens, choose_state_slots
 from freehold.engine.model import LanguageModel
 from freehold.engine.observer import EngineStats, Observer
 from freehold.engine.pace import Pace
@@ -61,7 +61,7 @@ class Engine:
         admission: hands out the permits, one for each sequence.
 
     Raises:
-        InvalidRequest: an option is out of range.
+        InvalidRequest: an option is out of range, or there is no memory for the state of a single sequence.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Engine:
         options = options or EngineOptions()
         validate_options(options, model.config.context_length)
         wanted = options.context_length or model.config.context_length
-        blocks = _cache_blocks(model, options, wanted)
+        states = _state_slots(model, options)
+        blocks = _cache_blocks(model, options, wanted, states * model.state_bytes_per_sequence())
         self.options = options
         self.context_length = min(wanted, blocks * options.block_size)
         if self.context_length < wanted:
@@ -93,8 +94,9 @@ class Engine:
                 block_size=options.block_size,
                 max_sequences=options.max_sequences,
                 prefix_cache=options.prefix_cache,
+                states=states,
             ),
-            Runner(model, sampler, blocks=blocks, block_size=options.block_size),
+            Runner(model, sampler, blocks=blocks, block_size=options.block_size, states=states),
             Pace(options.prefill_chunk),
         )
         self._numbers = count()
@@ -230,7 +232,21 @@ class Engine:
         return not stopping
 
 
-def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: int) -> int:
+def _state_slots(model: LanguageModel, options: EngineOptions) -> int:
+    size = model.state_bytes_per_sequence()
+    slots = choose_state_slots(
+        max_sequences=options.max_sequences, bytes_per_state=size, available_bytes=model.ops.available_bytes()
+    )
+    if size and slots < SLOTS_PER_SEQUENCE * options.max_sequences:
+        logger.warning(
+            "there is memory for the states of %d sequences at once, fewer than max_sequences, %d",
+            slots // SLOTS_PER_SEQUENCE,
+            options.max_sequences,
+        )
+    return slots
+
+
+def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: int, taken_bytes: int) -> int:
     tokens = options.cache_tokens
     if tokens is None:
         tokens = choose_cache_tokens(
@@ -238,6 +254,6 @@ def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: 
             max_sequences=options.max_sequences,
             block_size=options.block_size,
             bytes_per_token=model.cache_bytes_per_token(),
-            available_bytes=model.ops.available_bytes(),
+            available_bytes=max(0, model.ops.available_bytes() - taken_bytes),
         )
     return tokens // options.block_size

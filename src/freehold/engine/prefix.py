@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from freehold.engine.blocks import BlockPool
@@ -22,10 +22,12 @@ class PrefixTree:
     Args:
         pool: where the blocks live.
         block_size: positions per block.
+        on_forget: called with each block that is about to be forgotten.
     """
 
-    def __init__(self, pool: BlockPool, block_size: int) -> None:
+    def __init__(self, pool: BlockPool, block_size: int, on_forget: Callable[[int], None] = lambda block: None) -> None:
         self._pool = pool
+        self._on_forget = on_forget
         self._block_size = block_size
         self._blocks: dict[Edge, int] = {}
         self._edges: dict[int, Edge] = {}
@@ -67,6 +69,11 @@ class PrefixTree:
         self._pool.keep(block)
         return block
 
+    @property
+    def known(self) -> Collection[int]:
+        """Every block that can be found."""
+        return self._edges.keys()
+
     def check(self) -> None:
         """Verify that every edge starts at a salt or a known block.
 
@@ -80,4 +87,5 @@ class PrefixTree:
         assert len(self._edges) == len(self._blocks)
 
     def _forget(self, block: int) -> None:
+        self._on_forget(block)
         del self._blocks[self._edges.pop(block)]

@@ -21,13 +21,13 @@ class Runner:
     Args:
         model: what computes.
         sampler: what draws.
-        blocks, block_size: shape of the cache.
+        blocks, block_size, states: shape of the cache.
     """
 
-    def __init__(self, model: LanguageModel, sampler: Sampler, *, blocks: int, block_size: int) -> None:
+    def __init__(self, model: LanguageModel, sampler: Sampler, *, blocks: int, block_size: int, states: int) -> None:
         self._model = model
         self._sampler = sampler
-        self._caches = model.create_cache(blocks, block_size)
+        self._caches = model.create_cache(blocks, block_size, states)
 
     def run(self, step: Step) -> list[TokenOutput]:
         """Compute a step.
@@ -49,6 +49,7 @@ def to_batch(step: Step) -> Batch:
     for item, positions in zip(work, ranges, strict=True):
         token_ids += item.sequence.tokens[positions.start : positions.stop]
     offsets = _ends(item.count for item in work)
+    slots = [item.slots for item in work if item.slots is not None]
     return Batch(
         token_ids=np.array(token_ids, np.int32),
         positions=np.concatenate([np.arange(r.start, r.stop, dtype=np.int32) for r in ranges]),
@@ -56,6 +57,8 @@ def to_batch(step: Step) -> Batch:
         block_tables=np.concatenate([_view(item.sequence.blocks) for item in work]),
         block_offsets=_ends(len(item.sequence.blocks) for item in work),
         logit_rows=np.array([end - 1 for item, end in zip(work, offsets[1:], strict=True) if item.draws], np.int32),
+        state_reads=np.array([pair.read for pair in slots], np.int32),
+        state_writes=np.array([pair.write for pair in slots], np.int32),
     )
 
 

@@ -8,7 +8,11 @@ from collections.abc import Sequence as Listing
 from freehold.engine.blocks import BlockPool
 from freehold.engine.prefix import Parent, PrefixTree
 from freehold.engine.sequence import Sequence, Step, Work
+from freehold.engine.states import StatePool, States
 from freehold.errors import ContextExceeded
+
+# Positions between two snapshots of a state, which takes as much room as hundreds of positions do.
+SNAPSHOT_POSITIONS = 1024
 
 
 class Scheduler:
@@ -24,16 +28,29 @@ class Scheduler:
         block_size: positions per block.
         max_sequences: most sequences running.
         prefix_cache: whether computed blocks are found again by later sequences.
+        states: slots for the states of a model that keeps something per sequence, at least 2; 0 for other models.
+        snapshot_positions: as SNAPSHOT_POSITIONS.
     """
 
-    def __init__(self, *, blocks: int, block_size: int, max_sequences: int, prefix_cache: bool) -> None:
+    def __init__(
+        self,
+        *,
+        blocks: int,
+        block_size: int,
+        max_sequences: int,
+        prefix_cache: bool,
+        states: int = 0,
+        snapshot_positions: int = SNAPSHOT_POSITIONS,
+    ) -> None:
         self.pool = BlockPool(blocks)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
         self._block_size = block_size
-        self._max_sequences = max_sequences
-        self._tree = PrefixTree(self.pool, block_size) if prefix_cache else None
+        interval = max(1, snapshot_positions // block_size) if prefix_cache else None
+        self._states = StatePool(states, block_size, interval) if states else States()
+        self._max_sequences = self._states.most_running(max_sequences)
+        self._tree = PrefixTree(self.pool, block_size, self._states.forget) if prefix_cache else None
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence; its number must be above those of all before it.
@@ -72,13 +89,13 @@ class Scheduler:
             count = self._share(sequence, budget)
             budget -= _cost(sequence, count)
             if count:
-                work.append(Work(sequence, count))
+                work.append(Work(sequence, count, self._states.take(sequence)))
         while self.waiting and budget > 0 and self._admit(self.waiting[0]):
             sequence = self.waiting.popleft()
             self.running.append(sequence)
             count = self._share(sequence, budget)
             budget -= _cost(sequence, count)
-            work.append(Work(sequence, count))
+            work.append(Work(sequence, count, self._states.take(sequence)))
         return Step(tuple(work))
 
     def commit(self, step: Step, drawn: Listing[int]) -> None:
@@ -92,11 +109,12 @@ class Scheduler:
             sequence, draws = work.sequence, work.draws
             sequence.computed += work.count
             self._register(sequence)
+            self._states.advance(sequence)
             if draws:
                 sequence.tokens.append(next(tokens))
 
     def check(self) -> None:
-        """Verify that no block is lost or has two owners, and that both lists are in order.
+        """Verify that no block or slot is lost or has two owners, and that both lists are in order.
 
         Raises:
             AssertionError: naming what is wrong.
@@ -104,19 +122,21 @@ class Scheduler:
         self.pool.check(block for sequence in self.running for block in sequence.blocks)
         if self._tree is not None:
             self._tree.check()
+        self._states.check(self.running, self._tree.known if self._tree is not None else ())
         numbers = [sequence.number for sequence in (*self.running, *self.waiting)]
         assert numbers == sorted(set(numbers)), f"out of order: {numbers}"
         assert all(not sequence.blocks for sequence in self.waiting), "a waiting sequence holds blocks"
 
     def _share(self, sequence: Sequence, budget: int) -> int:
         """How many of its tokens a sequence may compute. A single one is free, so decoding never waits for prompts."""
-        return 1 if sequence.remaining == 1 else min(sequence.remaining, budget)
+        return self._states.share(sequence, 1 if sequence.remaining == 1 else min(sequence.remaining, budget))
 
     def _admit(self, sequence: Sequence) -> bool:
         """Get blocks for all tokens of a waiting sequence, known ones where possible; False if there are too few."""
         if len(self.running) >= self._max_sequences:
             return False
-        known = self._tree.match(sequence.tokens, sequence.salt) if self._tree is not None else []
+        matched = self._tree.match(sequence.tokens, sequence.salt) if self._tree is not None else []
+        known = self._states.usable(matched)
         needed = self._blocks_for(len(sequence.tokens)) - len(known)
         needed += sum(self.pool.is_idle(block) for block in known)
         # One block in reserve for each running sequence: otherwise the newcomer would be pre-empted straight away.
@@ -127,6 +147,7 @@ class Scheduler:
         sequence.blocks.extend(known)
         sequence.registered = len(known)
         sequence.computed = len(known) * self._block_size
+        self._states.begin(sequence, len(matched))
         if sequence.cached is None:
             sequence.cached = sequence.computed
         self._grow(sequence)
@@ -150,7 +171,8 @@ class Scheduler:
             sequence.blocks.append(self.pool.allocate())
 
     def _release(self, sequence: Sequence) -> None:
-        """Let go of all blocks, the last first, as the prefix tree asks."""
+        """Let go of all blocks, the last first, as the prefix tree asks, and of the state."""
+        self._states.release(sequence)
         while sequence.blocks:
             self.pool.release(sequence.blocks.pop())
         sequence.computed = 0

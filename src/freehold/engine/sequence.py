@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from freehold.engine.types import SamplingOptions
 
+NO_SLOT = -1
+
 
 def _no_blocks() -> array[int]:
     return array("i")
@@ -27,6 +29,9 @@ class Sequence:
         computed: positions whose keys and values are in the cache.
         registered: leading blocks that the prefix tree knows.
         cached: prompt tokens that came from the prefix cache when it first ran; None before that.
+        slot: holds its state after `computed` positions, where the model has states; NO_SLOT before the first.
+        next_slot: takes its state after the step at hand; NO_SLOT between steps.
+        marks: positions, at the end of full blocks, at which its state is worth keeping for others.
     """
 
     number: int
@@ -39,6 +44,9 @@ class Sequence:
     computed: int = 0
     registered: int = 0
     cached: int | None = None
+    slot: int = NO_SLOT
+    next_slot: int = NO_SLOT
+    marks: tuple[int, ...] = ()
 
     @property
     def remaining(self) -> int:
@@ -52,11 +60,24 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
+class Slots:
+    """Where a step finds the state of a sequence (NO_SLOT for nowhere) and where it leaves it: never the same."""
+
+    read: int
+    write: int
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
-    """What a step does for one sequence: computes `count` tokens from position `sequence.computed` on."""
+    """What a step does for one sequence: computes `count` tokens from position `sequence.computed` on.
+
+    Attributes:
+        slots: of its state; None for models without states.
+    """
 
     sequence: Sequence
     count: int
+    slots: Slots | None = None
 
     @property
     def draws(self) -> bool:
@@ -66,6 +87,6 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Work for several sequences, oldest first. They hold the blocks that it writes to."""
+    """Work for several sequences, oldest first. They hold the blocks and slots that it writes to."""
 
     work: tuple[Work, ...]
