@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from freehold.fitting import Cache, Demand, Resources, estimate, weight_bytes
 from freehold.models import load_model
@@ -36,7 +38,7 @@ def held(leaf: Leaf) -> int:
     if isinstance(leaf, Linear):
         return int(sum(part.bytes for part in leaf.weight.parts)) + sum(leaf.parts[part] for part in leaf.biased) * 4
     if isinstance(leaf, ExpertsLinear):
-        return int(sum(part.bytes for expert in leaf.weight for part in expert.parts))
+        return int(sum(part.bytes for expert in leaf.weight.parts for part in expert))
     loaded: Any = leaf
     return int(loaded.weight.nbytes)
 
@@ -60,6 +62,8 @@ def test_cache_takes_what_was_predicted(exact: bool) -> None:
 def test_process_grows_by_what_was_predicted(tmp_path: Path) -> None:
     """A process of its own loads a model of 70 MB, fills its cache, and looks at its own memory."""
     (tmp_path / "config.json").write_text(json.dumps(LARGER))
+    weights = {name: tensor.float32().astype(np.float16) for name, tensor in checkpoint(LARGER).contents.items()}
+    save_file(weights, tmp_path / "model.safetensors")
     finished = subprocess.run(
         [sys.executable, str(MEASURE), str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from freehold.engine.memory import SLOTS_PER_SEQUENCE
 from freehold.engine.types import EngineOptions
 from freehold.errors import InvalidRequest
 from freehold.fitting.needs import Cache, weights_read, workspace_bytes
@@ -159,7 +160,7 @@ def estimate(subject: Subject, dtype: WeightType | None, demand: Demand, resourc
         dtype=dtype,
         weight_bytes=weight_bytes(subject.parts, subject.stored, dtype),
         cache_bytes=demand.users * positions * cache.bytes_per_token,
-        state_bytes=demand.users * cache.state_bytes,
+        state_bytes=demand.users * SLOTS_PER_SEQUENCE * cache.state_bytes,
         workspace_bytes=workspace_bytes(subject, demand.users),
         cache_bytes_per_token=cache.bytes_per_token,
         fits=False,

@@ -15,7 +15,7 @@ from freehold.checkpoints.json_text import read_object
 from freehold.checkpoints.limits import MAX_CONFIG_BYTES
 from freehold.errors import ModelNotFound, StoreError
 from freehold.fitting.parts import Part, Stored, parts_of
-from freehold.fitting.stored import all_as, released_type
+from freehold.fitting.stored import QUANTISED, release_of
 from freehold.models.loading import locate, outline
 from freehold.models.network import Network
 from freehold.store import list_models, resolve
@@ -23,9 +23,16 @@ from freehold.store.configuration import fetch_configuration
 from freehold.store.names import ModelName, model_name
 from freehold.tensors import TensorType
 
-_QUANTISED = "quantization_config"
 _WEIGHTS = (".safetensors", ".gguf")
-_STORED = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
+# What config.json says where the catalogue gives this as the type of the released weights.
+_WORDS: Mapping[str, Mapping[str, Any]] = {
+    "F32": {"dtype": "float32"},
+    "F16": {"dtype": "float16"},
+    "BF16": {"dtype": "bfloat16"},
+    "FP8": {"dtype": "bfloat16", QUANTISED: {"quant_method": "fp8"}},
+    "MXFP4": {"dtype": "bfloat16", QUANTISED: {"quant_method": "mxfp4"}},
+}
+_UNKNOWN: Mapping[str, Any] = {"dtype": "bfloat16", QUANTISED: {}}
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class Subject:
         name: what it is called.
         model: its tree of leaves, without operations.
         parts: of the model.
-        stored: how each parameter is stored; in some float type where that is not known.
-        is_known: whether `stored` tells how the released weights are stored.
+        stored: how each parameter is stored; as a float where that is not known.
+        is_known: whether it is known of all.
         exact: every weight is float32, so that the cache is too.
         licence: as an identifier, or None.
     """
@@ -86,10 +93,8 @@ def subject_of(entry: Entry) -> Subject:
     if not is_described(entry):
         return _from_config(entry.name, _fetched(entry.hub), entry)
     assert entry.configuration is not None
-    config = {"architectures": [entry.architecture], **entry.configuration}
-    model = _outline(entry.name, config)
-    kind = None if entry.stored is None else _STORED.get(entry.stored)
-    return _uniform(entry.name, model, kind, entry.licence)
+    words = _UNKNOWN if entry.stored is None else _WORDS[entry.stored]
+    return _from_config(entry.name, {"architectures": [entry.architecture], **entry.configuration, **words}, entry)
 
 
 def is_described(entry: Entry) -> bool:
@@ -135,27 +140,17 @@ def subject_in(name: str, checkpoint: Checkpoint, licence: str | None) -> Subjec
 
 
 def _from_config(name: str, config: Mapping[str, Any], entry: Entry | None) -> Subject:
-    model = _outline(name, config)
-    kind = None if config.get(_QUANTISED) is not None else released_type(config)
-    return _uniform(name, model, kind, None if entry is None else entry.licence)
-
-
-def _outline(name: str, config: Mapping[str, Any]) -> Network:
-    shape = {key: value for key, value in config.items() if key != _QUANTISED}
-    return outline(MemoryCheckpoint(shape, {}, Naming.HUGGING_FACE, Path(name)))
-
-
-def _uniform(name: str, model: Network, kind: TensorType | None, licence: str | None) -> Subject:
-    """A model all of whose weights are stored in one float type; None where that is not known."""
-    parts = parts_of(model)
+    shape = {key: value for key, value in config.items() if key != QUANTISED}
+    model = outline(MemoryCheckpoint(shape, {}, Naming.HUGGING_FACE, Path(name)))
+    parts, release = parts_of(model), release_of(config)
     return Subject(
         name=name,
         model=model,
         parts=parts,
-        stored=all_as(parts, kind or TensorType.BF16),
-        is_known=kind is not None,
-        exact=kind is TensorType.F32,
-        licence=licence,
+        stored=release.stored(parts),
+        is_known=release.matrices is not None,
+        exact=release.matrices is TensorType.F32,
+        licence=None if entry is None else entry.licence,
     )
 
 
