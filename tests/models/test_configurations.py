@@ -157,7 +157,6 @@ def test_newer_and_older_spellings_of_rope_mean_the_same() -> None:
         ("rope_scaling", {"rope_type": "dynamic", "factor": 2.0}),
         ("rope_scaling", {"rope_type": "linear", "factor": -1.0}),
         ("auto_map", {"AutoModelForCausalLM": "modeling.Model"}),
-        ("quantization_config", {"quant_method": "gptq"}),
         ("head_dim", 15),
     ],
 )

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from freehold.checkpoints import limits
 from freehold.checkpoints.base import Naming
 from freehold.checkpoints.json_text import Scanner, read_object
@@ -62,10 +65,21 @@ class HuggingFaceCheckpoint:
             CheckpointError: the name is absent, or a file changed since it was opened.
             UnsupportedTensorType: it is stored in a type that is only listed.
         """
+        return self._shard(name).read(name)
+
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of the tensor of that name, of whatever type; they stay in the file until they are used.
+
+        Raises:
+            CheckpointError: the name is absent, or a file changed since it was opened.
+        """
+        return self._shard(name).raw(name)
+
+    def _shard(self, name: str) -> SafetensorsFile:
         shard = self._shards.get(name)
         if shard is None:
             raise CheckpointError(f"{self.path} has no tensor {name!r}")
-        return shard.read(name)
+        return shard
 
     def _add(self, shard: SafetensorsFile) -> None:
         for name, info in shard.tensors.items():

@@ -17,6 +17,7 @@ from freehold.checkpoints.huggingface import (
     file_names,
     listed,
 )
+from freehold.checkpoints.quantised import as_a_model_sees_it
 from freehold.errors import CheckpointError
 
 GGUF_SUFFIX = ".gguf"
@@ -31,6 +32,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: nothing we can open lies there, or it is truncated, damaged or hostile.
+        ConfigError: its weights are quantised in a way that we do not read.
         UnsupportedTensorType: a tensor of a GGUF file is stored in a type that we do not know.
     """
     if not os.path.exists(path):
@@ -56,7 +58,7 @@ def _open_folder(folder: Path) -> Checkpoint:
     names = file_names(folder)
     gguf = [name for name in names if name.endswith(GGUF_SUFFIX)]
     if not gguf or any(name.endswith((SUFFIX, INDEX_SUFFIX)) for name in names):
-        return HuggingFaceCheckpoint(folder)
+        return as_a_model_sees_it(HuggingFaceCheckpoint(folder))
     first_parts = [name for name in gguf if _part_number(name) == 1]
     if len(first_parts) != 1:
         raise CheckpointError(
@@ -79,4 +81,4 @@ def _open_safetensors(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path.name} is one of {int(match['count'])} files of a model", hint=f"open the folder: {path.parent}"
         )
-    return HuggingFaceCheckpoint(path.parent, path)
+    return as_a_model_sees_it(HuggingFaceCheckpoint(path.parent, path))

@@ -13,6 +13,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from freehold.checkpoints import limits
 from freehold.checkpoints.atomic import atomic_file
 from freehold.checkpoints.base import LazyTensor
@@ -66,16 +69,26 @@ class SafetensorsFile:
             CheckpointError: the name is absent, or the file changed since it was opened.
             UnsupportedTensorType: it is stored in a type that is only listed.
         """
-        info = self.tensors.get(name)
-        if info is None:
-            raise CheckpointError(f"{self.path.name} has no tensor {name!r}")
+        data = self.raw(name)
+        info = self.tensors[name]
         if info.type not in READABLE_TYPES:
             raise UnsupportedTensorType(
                 f"{self.path.name}: tensor {name!r} is stored as {info.type}, which we do not read",
                 hint="use a copy of the model with float16, bfloat16 or float32 weights, or a GGUF file",
             )
+        return Tensor(info, data)
+
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of the tensor of that name, of whatever type, still in the file.
+
+        Raises:
+            CheckpointError: the name is absent, or the file changed since it was opened.
+        """
+        info = self.tensors.get(name)
+        if info is None:
+            raise CheckpointError(f"{self.path.name} has no tensor {name!r}")
         start = self._data_start + self._starts[name]
-        return Tensor(info, self._file.view(start, info.bytes, BLOCK_FORMATS[info.type].bytes))
+        return self._file.view(start, info.bytes, BLOCK_FORMATS[info.type].bytes)
 
     def _header_end(self) -> int:
         if self._file.size < LENGTH.size:

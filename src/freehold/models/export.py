@@ -17,7 +17,7 @@ from freehold.models.describe import frequency_factors, to_gguf, to_hugging_face
 from freehold.models.loading import locate, outline, parameter_shapes
 from freehold.models.network import Network
 from freehold.models.weights import StoredTensor
-from freehold.tensors import FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType, keeps_codes
+from freehold.tensors import ASSEMBLED_TYPES, FLOAT_TYPES, Tensor, TensorInfo, TensorType, WeightType, keeps_codes
 from freehold.tensors.quantise import encode
 
 STORED_AS = {
@@ -41,7 +41,10 @@ FILE_TYPES = {
     TensorType.Q5_K: 17,
     TensorType.Q6_K: 18,
     TensorType.BF16: 32,
+    TensorType.MXFP4: 38,
 }
+# Types that GGUF has under another name, or in another order of bytes, with the same values.
+SAME_IN_GGUF = {TensorType.MXFP4_APART: TensorType.MXFP4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def export(checkpoint: Checkpoint, naming: Naming, dtype: WeightType | None, nam
     Args:
         naming: the format to write: GGUF, or Hugging Face's folder of safetensors.
         dtype: type of the matrices; None keeps what is stored, but that safetensors holds quantised ones as float32.
-            Tensors that are stored quantised in as few bits already are kept as they are.
+            Tensors that are stored quantised in as few bits already are kept as they are, where GGUF has their type.
         name: what GGUF should call the model.
 
     Raises:
@@ -117,17 +120,18 @@ def _asked_types(model: Network, naming: Naming, dtype: WeightType | None) -> It
 def _target_type(stored: TensorInfo, naming: Naming, dtype: WeightType | None) -> TensorType:
     """The type that a tensor is written in."""
     is_float = stored.type in FLOAT_TYPES
+    kept = SAME_IN_GGUF.get(stored.type, stored.type)
     if naming is Naming.GGUF and len(stored.shape) == 1:
         return TensorType.F32  # llama.cpp computes norms and biases in float32
     if dtype is None or (len(stored.shape) == 1 and naming is Naming.HUGGING_FACE):
-        if naming is Naming.HUGGING_FACE and not is_float:
-            return TensorType.F32
-        return TensorType.F32 if stored.type is TensorType.F64 else stored.type
+        if (naming is Naming.HUGGING_FACE and not is_float) or kept in ASSEMBLED_TYPES:
+            return TensorType.F32  # nothing narrower is sure to hold scale times code
+        return TensorType.F32 if stored.type is TensorType.F64 else kept
     wanted = STORED_AS[dtype]
     if wanted in FLOAT_TYPES:
         return wanted
-    if keeps_codes(stored.type, dtype):
-        return stored.type
+    if keeps_codes(stored.type, dtype) and kept not in ASSEMBLED_TYPES:
+        return kept
     return wanted if stored.shape[-1] % BLOCK_COLUMNS == 0 else TensorType.F16
 
 
@@ -137,7 +141,7 @@ def _loader(
     """Makes the bytes of one tensor when they are written."""
 
     def load() -> npt.NDArray[np.uint8]:
-        whole = tensor.assemble(source)
+        whole = tensor.assemble(source).in_blocks()
         return whole.data if whole.info.type is kind else encode(whole.float32(), kind)
 
     return load

@@ -83,8 +83,6 @@ def _refuse_foreign_code(fields: Fields, family: type[Network]) -> None:
     named = set() if code is None else {str(value) for value in code.values.values()}
     if not named <= family.released_code:
         raise fields.refuse("auto_map", "none, since code from a model folder is never run")
-    if fields.has("quantization_config"):
-        raise fields.refuse("quantization_config", "none; use the float weights or a GGUF file")
 
 
 def _known(name: str, table: Mapping[str, str], source: str) -> str:
