@@ -29,6 +29,22 @@ PUBLISHED = {
     "Qwen--Qwen2.5-7B-Instruct_config.json": 7.62,
     "Qwen--Qwen2.5-32B-Instruct_config.json": 32.76,
     "Qwen--Qwen2.5-3B_config.json": 3.09,
+    "Qwen--Qwen3-0.6B_config.json": 0.60,
+    "Qwen--Qwen3-1.7B_config.json": 1.72,
+    "Qwen--Qwen3-8B_config.json": 8.19,
+    "Qwen--Qwen3-32B_config.json": 32.76,
+    "Qwen--Qwen3-30B-A3B_config.json": 30.53,
+    "Qwen--Qwen3-32B-FP8_config.json": 32.76,
+    "Qwen--Qwen3-32B-FP8-Static-PerTensor_config.json": 32.76,
+    "Qwen--Qwen3-30B-A3B-FP8_config.json": 30.53,
+    "Qwen--Qwen3-235B-A22B_config.json": 235.09,
+    "Qwen--Qwen3-235B-A22B-FP8_config.json": 235.09,
+    "Qwen--Qwen3-Coder-480B-A35B-Instruct_config.json": 480.15,
+    "mistralai--Mixtral-8x7B-v0.1_config.json": 46.70,
+    "mistralai--Mixtral-8x22B-v0.1_config.json": 140.62,
+    # All of them, embedding and head included, as the model card's first table counts.
+    "openai--gpt-oss-20b_config.json": 20.91,
+    "openai--gpt-oss-120b_config.json": 116.83,
     "Qwen--Qwen3.5-9B_config.json": 8.95,
     "Qwen--Qwen3.5-27B_config.json": 26.90,
     "Qwen--Qwen3.5-35B-A3B_config.json": 34.66,
@@ -36,6 +52,8 @@ PUBLISHED = {
     "Qwen--Qwen3.5-397B-A17B_config.json": 396.35,
     "google--gemma-2-2b-it_config.json": 2.61,
     "tiiuae--falcon-40b_config.json": 41.30,
+    "stabilityai--stablelm-2-zephyr-1_6b_config.json": 1.64,
+    "stabilityai--stablelm-3b-4e1t_config.json": 2.80,
     "tiiuae--falcon-40b_original/config.json": 41.30,
     "google--gemma-2-9b-it_config.json": 9.24,
     "google--gemma-2-27b-it_config.json": 27.23,
@@ -99,7 +117,20 @@ def test_describing_a_configuration_to_hugging_face_and_reading_it_back_changes_
     assert translate(json.loads(json.dumps(to_hugging_face(config)))) == config
 
 
-@pytest.mark.parametrize("name", ["llama", "llama-linear-rope", "llama-head-dim", "mistral-window", "qwen2-yarn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama",
+        "llama-linear-rope",
+        "llama-head-dim",
+        "mistral-window",
+        "qwen2-yarn",
+        "qwen3",
+        "qwen3-moe",
+        "mixtral-window",
+        "gpt-oss-released-rope",
+    ],
+)
 def test_describing_a_configuration_to_gguf_and_reading_it_back_changes_nothing(name: str) -> None:
     config = translate(CONFIGURATIONS[name].to_dict())
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (config.vocabulary, config.hidden)}

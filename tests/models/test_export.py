@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,7 @@ def logits(checkpoint: MemoryCheckpoint) -> np.ndarray:
     return model.ops.to_numpy(model.forward(Batch.whole(SEQUENCES), None))
 
 
+@cache
 def source(name: str) -> MemoryCheckpoint:
     return checkpoint_of(reference(CONFIGURATIONS[name]))
 
