@@ -128,14 +128,15 @@ def test_logits_of_several_sequences_are_those_of_each(model: freehold.Model) ->
 
 def test_logits_are_computed_in_bounded_batches(model: freehold.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    forward = model.decoder.forward
+    decoder: Any = model.network
+    forward = decoder.forward
 
     def counted(batch: Batch, caches: None) -> Any:
         sizes.append(batch.tokens)
         return forward(batch, caches)
 
     monkeypatch.setattr(api, "LOGITS_TOKENS", 20)
-    monkeypatch.setattr(model.decoder, "forward", counted)
+    monkeypatch.setattr(decoder, "forward", counted)
     assert [len(rows) for rows in model.logits([[1] * 8, [1] * 8, [1] * 8, [1] * 30, [1] * 3])] == [8, 8, 8, 30, 3]
     assert sizes == [16, 8, 30, 3]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from freehold.checkpoints import open_checkpoint
 from freehold.checkpoints.base import Checkpoint, Naming
+from freehold.embedding import Embedder, Pooling, read_pooling
 from freehold.engine.engine import Engine
 from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.observer import Observer
@@ -22,11 +23,13 @@ from freehold.engine.types import EngineKeywords, EngineOptions, GenerationReque
 from freehold.engine.validation import Limits, check_sequence
 from freehold.errors import ConfigError, EngineStopped, InvalidRequest, TemplateError, TokenizerError
 from freehold.generation import GenerationOptions, contents, events, texts, to_request
-from freehold.models import Decoder, ModelConfig, load_model
-from freehold.models.loading import Progress
+from freehold.models import Decoder, ModelConfig
+from freehold.models.encoder import Encoder
+from freehold.models.loading import Progress, load_network
+from freehold.models.network import Network
 from freehold.ops import create_ops
 from freehold.ops.base import Array, LayerCache
-from freehold.ops.batch import Batch
+from freehold.ops.batch import Batch, in_groups
 from freehold.recommended import recommended_sampling
 from freehold.store import resolve
 from freehold.tensors import TensorType, WeightType
@@ -68,11 +71,13 @@ def load(
     path = resolve(str(name_or_path))
     checkpoint = open_checkpoint(path)
     ops = create_ops(backend, exact=_is_exact(checkpoint, weight_type))
+    network = load_network(checkpoint, ops, weight_type, progress)
     return Model(
         path.name if isinstance(name_or_path, Path) else name_or_path,
-        load_model(checkpoint, ops, weight_type, progress),
+        network,
         text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
         recommended=recommended_sampling(checkpoint),
+        pooling=read_pooling(checkpoint) if isinstance(network, Encoder) else None,
         options=EngineOptions(context_length=context_length, **engine_options),
         observer=observer,
     )
@@ -83,7 +88,7 @@ class Model:
 
     Attributes:
         name: what it was loaded as.
-        decoder: the model itself.
+        network: the model itself: a decoder, which writes, or an encoder, which embeds.
         text: its tokenizer and chat template; None where it came without tokenizer files.
         recommended: how its makers recommend to sample (generation_config.json or GGUF metadata). `generate` and `chat`
             follow it in what the caller leaves open.
@@ -93,28 +98,31 @@ class Model:
     def __init__(
         self,
         name: str,
-        decoder: Decoder,
+        network: Network,
         text: Text | None,
         *,
         recommended: SamplingOptions | None = None,
+        pooling: Pooling | None = None,
         options: EngineOptions | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-        self.decoder = decoder
+        self.network = network
         self.text = text
         self.recommended = recommended or SamplingOptions()
         self.options = options or EngineOptions()
         self._observer = observer
-        self._model = _Serial(decoder)
+        self._model = _Serial(network) if isinstance(network, Decoder) else None
+        self._pooling = pooling or Pooling()
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._embedder: Embedder | None = None
         self._closed = False
 
     @property
     def config(self) -> ModelConfig:
         """Shape of the model."""
-        return self.decoder.config
+        return self.network.config
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -157,13 +165,14 @@ class Model:
         Raises:
             EngineStopped: the model is closed.
             InvalidRequest: an engine option is out of range.
+            ConfigError: the model does not write text.
         """
         with self._lock:
             if self._closed:
                 raise EngineStopped(f"model {self.name!r} is closed")
             if self._engine is None:
                 self._engine = Engine(
-                    self._model,
+                    self._decoder(),
                     sampler=NativeSampler(),
                     options=self.options,
                     detokeniser=None if self.text is None else self._continue_text,
@@ -293,15 +302,49 @@ class Model:
             InvalidRequest: an empty sequence, or an id that is no token.
             ContextExceeded: a sequence is longer than the model's context.
         """
+        decoder = self._decoder()
         limits = Limits(self.config.vocabulary, self.config.context_length, has_text=False)
         for sequence in sequences:
             check_sequence(sequence, limits)
         results: list[npt.NDArray[np.float32]] = []
-        for group in _groups(sequences, LOGITS_TOKENS):
+        for group in in_groups(sequences, LOGITS_TOKENS):
             batch = Batch.whole(group)
-            rows = self.decoder.ops.to_numpy(self._model.forward(batch, None))
+            rows = self.network.ops.to_numpy(decoder.forward(batch, None))
             results.extend(np.split(rows, batch.offsets[1:-1]))
         return results
+
+    def embed(
+        self, texts: Sequence[str], *, truncate: bool = False, normalise: bool | None = None
+    ) -> npt.NDArray[np.float32]:
+        """A vector for each text, from a model that embeds.
+
+        Args:
+            texts: the texts. A text's vector does not depend on the others.
+            truncate: cut texts that are longer than the model reads, instead of refusing them.
+            normalise: whether vectors are brought to length 1; None for what the model's makers say.
+
+        Returns:
+            [texts, hidden] float32.
+
+        Raises:
+            ConfigError: the model writes text and does not embed.
+            ContextExceeded: a text is too long.
+            TokenizerError: the model came without tokenizer files.
+        """
+        if not isinstance(self.network, Encoder):
+            raise ConfigError(
+                f"{self.config.architecture} writes text; it does not embed",
+                hint="take an encoder, such as bge or all-minilm; freehold models lists some",
+            )
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = Embedder(self.network, self.tokenizer, self._pooling)
+        return self._embedder.embed(texts, truncate=truncate, normalise=normalise)
+
+    def _decoder(self) -> _Serial:
+        if self._model is None:
+            raise ConfigError(f"{self.config.architecture} embeds texts; it does not write any", hint="use embed()")
+        return self._model
 
     def _require_text(self) -> Text:
         if self.text is None:
@@ -342,20 +385,6 @@ class _Serial:
 
     def state_bytes_per_sequence(self) -> int:
         return self._model.state_bytes_per_sequence()
-
-
-def _groups(sequences: Sequence[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
-    """Neighbouring sequences together as long as they have at most `most` tokens; a longer one is by itself."""
-    group: list[Sequence[int]] = []
-    tokens = 0
-    for sequence in sequences:
-        if group and tokens + len(sequence) > most:
-            yield group
-            group, tokens = [], 0
-        group.append(sequence)
-        tokens += len(sequence)
-    if group:
-        yield group
 
 
 def _weight_type(dtype: str | None) -> WeightType | None:

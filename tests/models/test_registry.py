@@ -11,6 +11,7 @@ from freehold import catalogue
 from freehold.checkpoints.base import MemoryCheckpoint
 from freehold.errors import UnsupportedArchitecture
 from freehold.models.registry import FAMILIES, GGUF_ARCHITECTURES, family_named, family_of
+from tests.support.configurations.bert import ENCODERS
 from tests.support.tiny import CONFIGURATIONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
@@ -18,7 +19,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_every_family_is_compared_with_another_implementation(architecture: str) -> None:
-    compared = {name for one in CONFIGURATIONS.values() for name in one.architectures or []}
+    configurations = [*CONFIGURATIONS.values(), *ENCODERS.values()]
+    compared = {name for one in configurations for name in one.architectures or []}
     same_family = {name for name, row in FAMILIES.items() if row == FAMILIES[architecture]}
     assert compared & same_family, f"no configuration in tests/support/configurations is a {architecture}"
 

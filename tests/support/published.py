@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
 
-class PublishedConfig(PretrainedConfig):
+class PublishedConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Its attributes are the keys of the family's config.json.
 
     `published` is how this reference is built: "packed" projections or separate ones, "alibi" or rotation, and whether
@@ -96,10 +96,11 @@ class Layer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.self_attn(self.input_layernorm(x))
-        return x + self.mlp(self.post_attention_layernorm(x))
+        result: torch.Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return result
 
 
-class PublishedDecoder(PreTrainedModel):
+class PublishedDecoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     """Of one sequence; its parameters have the names of the released checkpoints."""
 
     config_class = PublishedConfig
@@ -112,7 +113,8 @@ class PublishedDecoder(PreTrainedModel):
         self.model.layers = nn.ModuleList([Layer(config) for _ in range(sizes.num_hidden_layers)])
         self.model.norm = nn.RMSNorm(sizes.hidden_size, eps=sizes.rms_norm_eps)
         self.lm_head = nn.Linear(sizes.hidden_size, sizes.vocab_size, bias=False)
-        self.post_init()
+        finish: Any = self.post_init  # transformers leaves it without types
+        finish()
 
     def forward(self, input_ids: torch.Tensor) -> SimpleNamespace:
         x = self.model.embed_tokens(input_ids[0])

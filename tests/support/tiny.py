@@ -21,7 +21,15 @@ from tests.support.configurations import CONFIGURATIONS
 from tests.support.configurations.shapes import SHAPE
 from tests.support.published import PublishedConfig, PublishedDecoder
 
-__all__ = ["CONFIGURATIONS", "SHAPE", "checkpoint_of", "reference", "reference_logits", "relative_error"]
+__all__ = [
+    "CONFIGURATIONS",
+    "SHAPE",
+    "checkpoint_of",
+    "reference",
+    "reference_logits",
+    "relative_error",
+    "with_wide_weights",
+]
 
 
 def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
@@ -29,15 +37,16 @@ def reference(configuration: PretrainedConfig, seed: int = 0) -> PreTrainedModel
     torch.manual_seed(seed)
     configuration = deepcopy(configuration)
     if isinstance(configuration, PublishedConfig):
-        return _with_wide_weights(PublishedDecoder(configuration).eval())
+        published: Any = PublishedDecoder(configuration)
+        return with_wide_weights(published.eval())
     build: Any = AutoModelForCausalLM.from_config  # transformers leaves it without types
     # Falcon's eager attention adds the ALiBi bias twice in this version, once of it with the mask.
     attention = "sdpa" if getattr(configuration, "alibi", False) else "eager"
     model: PreTrainedModel = build(configuration, attn_implementation=attention, experts_implementation="eager").eval()
-    return _with_wide_weights(model)
+    return with_wide_weights(model)
 
 
-def _with_wide_weights(model: PreTrainedModel) -> PreTrainedModel:
+def with_wide_weights(model: PreTrainedModel) -> PreTrainedModel:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             deviation = 0.2 if parameter.ndim == 2 else 0.3

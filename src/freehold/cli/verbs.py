@@ -24,6 +24,7 @@ class Verb:
 VERBS = {
     "run": Verb("run", "Answer a prompt, or chat when there is none"),
     "serve": Verb("serve", "Serve models over OpenAI's HTTP API"),
+    "embed": Verb("embed", "Turn texts into vectors"),
     "pull": Verb("pull", "Download a model, or continue an interrupted download"),
     "models": Verb("models", "Search the models that can be pulled by a short name"),
     "fit": Verb("fit", "Say whether models fit this machine, before they are downloaded"),

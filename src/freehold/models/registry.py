@@ -14,6 +14,9 @@ from freehold.models.network import Network
 
 # Hugging Face's `architectures` entry -> module and class.
 FAMILIES: Mapping[str, tuple[str, str]] = {
+    "BertModel": ("bert", "Bert"),
+    "BertForMaskedLM": ("bert", "Bert"),
+    "XLMRobertaModel": ("bert", "XlmRoberta"),
     "DeepseekV3ForCausalLM": ("deepseek_v3", "DeepseekV3"),
     "FalconForCausalLM": ("falcon", "Falcon"),
     "Gemma2ForCausalLM": ("gemma2", "Gemma2"),
@@ -35,6 +38,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 
 # GGUF's `general.architecture` -> the name above. Llama's translation tells Mistral and Mixtral from Llama.
 GGUF_ARCHITECTURES: Mapping[str, str] = {
+    "bert": "BertModel",
     "deepseek2": "DeepseekV3ForCausalLM",
     "falcon": "FalconForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
@@ -90,6 +94,6 @@ def _known(name: str, table: Mapping[str, str], source: str) -> str:
         return table[name]
     nearest = difflib.get_close_matches(name, table, n=1, cutoff=0.4)
     raise UnsupportedArchitecture(
-        f"{source}: architecture {name!r:.80} is not supported; supported: {', '.join(table)}",
-        hint=f"the nearest one is {nearest[0]}" if nearest else None,
+        f"{source}: architecture {name!r:.80} is not supported",
+        hint=f"the nearest one is {nearest[0]}" if nearest else f"supported are {', '.join(table)}",
     )

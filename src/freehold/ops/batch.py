@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,3 +75,17 @@ class Batch:
             state_reads=np.full(len(sequences) if block_size else 0, -1, np.int32),
             state_writes=np.arange(len(sequences) if block_size else 0, dtype=np.int32),
         )
+
+
+def in_groups(sequences: Sequence[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
+    """Neighbouring sequences together as long as they have at most `most` tokens; a longer one is by itself."""
+    group: list[Sequence[int]] = []
+    tokens = 0
+    for sequence in sequences:
+        if group and tokens + len(sequence) > most:
+            yield group
+            group, tokens = [], 0
+        group.append(sequence)
+        tokens += len(sequence)
+    if group:
+        yield group

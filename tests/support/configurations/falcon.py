@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import FalconConfig, PretrainedConfig
 
 from tests.support.configurations.shapes import SHAPE
 
-OWN = {
+OWN: dict[str, Any] = {
     **{key: SHAPE[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")},
     "max_position_embeddings": 256,
     "architectures": ["FalconForCausalLM"],

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import Gemma2Config, PretrainedConfig
 
 from tests.support.configurations.shapes import SHAPE
 
-OWN = {**SHAPE, "num_hidden_layers": 3, "head_dim": 10, "sliding_window": 9, "architectures": ["Gemma2ForCausalLM"]}
+OWN: dict[str, Any] = {
+    **SHAPE,
+    "num_hidden_layers": 3,
+    "head_dim": 10,
+    "sliding_window": 9,
+    "architectures": ["Gemma2ForCausalLM"],
+}
 
 CONFIGURATIONS: dict[str, PretrainedConfig] = {
     "gemma2": Gemma2Config(**OWN, query_pre_attn_scalar=10, attn_logit_softcapping=3.0, final_logit_softcapping=2.0),

@@ -1,6 +1,6 @@
 """Weight maps: how a checkpoint's tensors hold our parameters. Total in both directions."""
 
-from freehold.models.weights.map import LLAMA_SHAPED, ROTARY_TABLES, WeightMap, with_names
+from freehold.models.weights.map import LLAMA_SHAPED, ROTARY_TABLES, Names, WeightMap, with_names
 from freehold.models.weights.matching import Location, match_tensors
 from freehold.models.weights.orders import (
     Order,
@@ -17,6 +17,7 @@ __all__ = [
     "ROTARY_TABLES",
     "Location",
     "Member",
+    "Names",
     "Order",
     "Stored",
     "StoredTensor",
