@@ -52,6 +52,8 @@ PUBLISHED = {
     "Qwen--Qwen3.5-397B-A17B_config.json": 396.35,
     "google--gemma-2-2b-it_config.json": 2.61,
     "tiiuae--falcon-40b_config.json": 41.30,
+    "stabilityai--stablelm-2-zephyr-1_6b_config.json": 1.64,
+    "stabilityai--stablelm-3b-4e1t_config.json": 2.80,
     "tiiuae--falcon-40b_original/config.json": 41.30,
     "google--gemma-2-9b-it_config.json": 9.24,
     "google--gemma-2-27b-it_config.json": 27.23,

@@ -33,6 +33,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "Qwen3_5MoeForConditionalGeneration": ("qwen3_5_moe", "Qwen35Moe"),
     "Qwen3ForCausalLM": ("qwen3", "Qwen3"),
     "Qwen3MoeForCausalLM": ("qwen3_moe", "Qwen3Moe"),
+    "StableLmForCausalLM": ("stablelm", "StableLm"),
     "RWForCausalLM": ("falcon", "Falcon"),  # what the first Falcons call themselves
 }
 
@@ -45,6 +46,7 @@ GGUF_ARCHITECTURES: Mapping[str, str] = {
     "gpt-oss": "GptOssForCausalLM",
     "llama": "LlamaForCausalLM",
     "llama4": "Llama4ForCausalLM",
+    "stablelm": "StableLmForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen35": "Qwen3_5ForCausalLM",
     "qwen35moe": "Qwen3_5MoeForCausalLM",
