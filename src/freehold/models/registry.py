@@ -33,6 +33,8 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "Qwen3_5MoeForConditionalGeneration": ("qwen3_5_moe", "Qwen35Moe"),
     "Qwen3ForCausalLM": ("qwen3", "Qwen3"),
     "Qwen3MoeForCausalLM": ("qwen3_moe", "Qwen3Moe"),
+    "BaichuanForCausalLM": ("baichuan", "Baichuan"),
+    "BaiChuanForCausalLM": ("baichuan", "Baichuan"),  # what the first Baichuan calls itself
     "StableLmForCausalLM": ("stablelm", "StableLm"),
     "RWForCausalLM": ("falcon", "Falcon"),  # what the first Falcons call themselves
 }
@@ -47,6 +49,7 @@ GGUF_ARCHITECTURES: Mapping[str, str] = {
     "llama": "LlamaForCausalLM",
     "llama4": "Llama4ForCausalLM",
     "stablelm": "StableLmForCausalLM",
+    "baichuan": "BaichuanForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen35": "Qwen3_5ForCausalLM",
     "qwen35moe": "Qwen3_5MoeForCausalLM",
