@@ -35,6 +35,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "Qwen3MoeForCausalLM": ("qwen3_moe", "Qwen3Moe"),
     "BaichuanForCausalLM": ("baichuan", "Baichuan"),
     "BaiChuanForCausalLM": ("baichuan", "Baichuan"),  # what the first Baichuan calls itself
+    "XverseForCausalLM": ("xverse", "Xverse"),
     "StableLmForCausalLM": ("stablelm", "StableLm"),
     "RWForCausalLM": ("falcon", "Falcon"),  # what the first Falcons call themselves
 }
@@ -50,6 +51,7 @@ GGUF_ARCHITECTURES: Mapping[str, str] = {
     "llama4": "Llama4ForCausalLM",
     "stablelm": "StableLmForCausalLM",
     "baichuan": "BaichuanForCausalLM",
+    "xverse": "XverseForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen35": "Qwen3_5ForCausalLM",
     "qwen35moe": "Qwen3_5MoeForCausalLM",
