@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from freehold.checkpoints.base import MemoryCheckpoint, Naming
+from freehold.checkpoints import open_checkpoint
+from freehold.checkpoints.base import Checkpoint, MemoryCheckpoint, Naming
 from freehold.errors import ConfigError
 from freehold.models import load_model
 from freehold.models.config import YarnScaling
@@ -18,6 +21,7 @@ from freehold.ops.batch import Batch
 from freehold.ops.torch import TorchOps
 from freehold.tensors import Tensor, TensorType, WeightType
 from tests.support.described import gguf_words, released, reread, tensor_names, tiny, translate
+from tests.support.released import mxfp4, write_folder
 from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference
 
 RELEASED = "openai--gpt-oss-20b_config.json"
@@ -32,7 +36,7 @@ def source(name: str = "gpt-oss") -> MemoryCheckpoint:
     return checkpoint_of(reference(CONFIGURATIONS[name]))
 
 
-def logits(checkpoint: MemoryCheckpoint) -> np.ndarray:
+def logits(checkpoint: Checkpoint) -> np.ndarray:
     model = load_model(checkpoint, TorchOps())
     return model.ops.to_numpy(model.forward(Batch.whole([[5, 6, 7, 8, 9], [1]]), None))
 
@@ -75,6 +79,38 @@ def test_released_blocks_are_read_in_the_place_of_floats() -> None:
     assert names >= {*blocks, f"{experts}.gate_up_proj_bias", f"{experts}.down_proj_bias"}
     assert f"{experts}.gate_up_proj" not in names
     assert "model.layers.22.mlp.experts.gate_up_proj" in names
+
+
+@pytest.fixture(scope="module")
+def in_blocks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MemoryCheckpoint]:
+    """A folder as released, with experts in MXFP4, and the same model with their values as floats."""
+    original = source("gpt-oss-wide")
+    stored: dict[str, torch.Tensor] = {}
+    floats = dict(original.contents)
+    for name, tensor in original.contents.items():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            pieces, values = mxfp4(np.ascontiguousarray(tensor.float32().transpose(0, 2, 1)))
+            stored |= {f"{name}{suffix}": piece for suffix, piece in pieces.items()}
+            floats[name] = Tensor.from_array(name, values.transpose(0, 2, 1).astype(np.float32))
+        else:
+            stored[name] = torch.from_numpy(tensor.float32().copy())
+    folder = tmp_path_factory.mktemp("released")
+    quantised = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
+    write_folder(folder, {**original.config, "quantization_config": quantised}, stored)
+    return folder, replace(original, contents=floats)
+
+
+def test_a_folder_as_released_is_what_its_values_are(in_blocks: tuple[Path, MemoryCheckpoint]) -> None:
+    folder, floats = in_blocks
+    assert np.array_equal(logits(open_checkpoint(folder)), logits(floats))
+
+
+def test_blocks_stay_blocks_in_gguf(in_blocks: tuple[Path, MemoryCheckpoint]) -> None:
+    folder, floats = in_blocks
+    exported = export(open_checkpoint(folder), Naming.GGUF, None, "tiny")
+    contents = {lazy.info.name: Tensor(lazy.info, lazy.data()) for lazy in exported.tensors}
+    assert contents["blk.0.ffn_up_exps.weight"].info.type is TensorType.MXFP4
+    assert np.array_equal(logits(MemoryCheckpoint(exported.config, contents, Naming.GGUF)), logits(floats))
 
 
 def test_routers_are_written_for_llama_cpp_as_float32() -> None:
