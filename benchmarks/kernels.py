@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules
+from freehold.ops.base import AttentionCache, AttentionRules, LatentCache
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeLayerCache, NativeOps
+from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
 
 Weight = Literal["q4", "q4 minimum", "mxfp4", "q8", "q8 16", "fp8", "f16", "f32"]
 
@@ -32,6 +32,11 @@ COLD_BYTES = 256 << 20
 
 BLOCK = 16
 CONTEXT = 2048
+ATTENTION: list[tuple[str, int, AttentionCache | LatentCache]] = [
+    ("attention 32/8 heads", 32, AttentionCache(8, 64)),
+    ("attention 32/32 heads", 32, AttentionCache(32, 128)),
+    ("latent, 128 heads", 128, LatentCache(512, 64)),
+]
 
 rng = np.random.default_rng(0)
 
@@ -85,17 +90,10 @@ def measure_linear(kind: Weight, rows: int, columns: int, tokens: int, seconds: 
     return {"gb_per_s": first.bytes / spent / 1e9, "gmac_per_s": rows * columns * tokens / spent / 1e9}
 
 
-def measure_attention(layer: AttentionCache, heads: int, context: int, seconds: float) -> dict[str, float]:
-    """GB/s of float16 keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
-    ops = NativeOps("f16")
-    layers = COLD_BYTES // (context * ops.cache_bytes([layer])) + 1
-    made = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
-    caches = [cache for cache in made if isinstance(cache, NativeLayerCache)]
-    for cache in caches:
-        cache.keys.fill(0.1)
-        cache.values.fill(0.1)
+def last_row(context: int) -> Batch:
+    """One step of decoding, over blocks in any order."""
     blocks = -(-context // BLOCK)
-    last_row = Batch(
+    return Batch(
         token_ids=np.zeros(1, np.int32),
         positions=np.array([context - 1], np.int32),
         offsets=np.array([0, 1], np.int32),
@@ -103,12 +101,37 @@ def measure_attention(layer: AttentionCache, heads: int, context: int, seconds: 
         block_offsets=np.array([0, blocks], np.int32),
         logit_rows=np.zeros(1, np.int32),
     )
+
+
+def run_of(
+    ops: NativeOps, layer: AttentionCache | LatentCache, cache: NativeCache, heads: int, batch: Batch
+) -> Callable[[], object]:
+    """Attention of the batch's one row over a cache of ordinary numbers."""
+    assert isinstance(cache, NativeLayerCache | NativeLatentCache)
+    cache.keys.fill(0.1)
+    rules = AttentionRules(0.1)
+    if isinstance(layer, LatentCache):
+        assert isinstance(cache, NativeLatentCache)
+        q = rng.standard_normal((1, heads, layer.latent + layer.rotated), dtype=np.float32)
+        return partial(ops.latent_attention, q, q[:, 0], batch, cache, shape=layer, rules=rules)
+    assert isinstance(cache, NativeLayerCache)
+    cache.values.fill(0.1)
     q = rng.standard_normal((1, heads, layer.head_dim), dtype=np.float32)
-    k = rng.standard_normal((1, layer.kv_heads, layer.head_dim), dtype=np.float32)
-    spent = fastest(
-        [partial(ops.attention, q, k, k, last_row, cache, rules=AttentionRules(0.1)) for cache in caches], seconds
-    )
-    macs = 2 * heads * layer.head_dim * context
+    k = q[:, : layer.kv_heads]
+    return partial(ops.attention, q, k, k, batch, cache, rules=rules)
+
+
+def measure_attention(
+    layer: AttentionCache | LatentCache, heads: int, context: int, seconds: float
+) -> dict[str, float]:
+    """GB/s of float16 keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
+    ops = NativeOps("f16")
+    layers = COLD_BYTES // (context * ops.cache_bytes([layer])) + 1
+    caches = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
+    batch = last_row(context)
+    spent = fastest([run_of(ops, layer, cache, heads, batch) for cache in caches], seconds)
+    widths = 2 * layer.latent + layer.rotated if isinstance(layer, LatentCache) else 2 * layer.head_dim
+    macs = widths * heads * context
     return {"gb_per_s": context * ops.cache_bytes([layer]) / spent / 1e9, "gmac_per_s": macs / spent / 1e9}
 
 
@@ -127,8 +150,7 @@ def main() -> None:
             result = measure_linear(kind, rows, columns, tokens, options.seconds)
             results[f"{kind} x {tokens}"] = {name: round(value, 2) for name, value in result.items()}
             print(f"{kind:12}{tokens:7}{result['gb_per_s']:9.1f}{result['gmac_per_s']:9.1f}")
-    for heads, layer in ((32, AttentionCache(8, 64)), (32, AttentionCache(32, 128))):
-        name = f"attention {heads}/{layer.kv_heads} heads"
+    for name, heads, layer in ATTENTION:
         result = measure_attention(layer, heads, CONTEXT, options.seconds)
         results[name] = {key: round(value, 2) for key, value in result.items()}
         print(f"{name:24}{result['gb_per_s']:4.1f}{result['gmac_per_s']:9.1f}")
