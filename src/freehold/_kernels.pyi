@@ -150,6 +150,23 @@ def latent_attention(
     scale: float,
     out: Float32Array,
 ) -> None: ...
+def delta_rule(
+    qkv: Float32Array,
+    decay: Float32Array,
+    beta: Float32Array,
+    offsets: Int32Array,
+    state_reads: Int32Array,
+    state_writes: Int32Array,
+    inputs: Float32Array | None,
+    matrices: Float32Array | None,
+    convolution: Float32Array,
+    rates: Float32Array,
+    decay_offsets: Float32Array,
+    key_heads: int,
+    key_dim: int,
+    tiled: bool,
+    out: Float32Array,
+) -> None: ...
 def uniform(seed: int, position: int) -> float: ...
 def sample(
     *,

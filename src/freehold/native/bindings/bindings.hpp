@@ -7,6 +7,7 @@ namespace freehold {
 void bind_weights(nanobind::module_& module);
 void bind_rows(nanobind::module_& module);
 void bind_attention(nanobind::module_& module);
+void bind_delta(nanobind::module_& module);
 void bind_experts(nanobind::module_& module);
 void bind_sampling(nanobind::module_& module);
 

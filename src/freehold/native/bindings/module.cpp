@@ -43,6 +43,7 @@ NB_MODULE(_kernels, module) {
     bind_weights(module);
     bind_rows(module);
     bind_attention(module);
+    bind_delta(module);
     bind_experts(module);
     bind_sampling(module);
 }

@@ -25,6 +25,8 @@ void attend(const AttentionJob& job, const AttentionRange& range, float* scratch
 void write_latent(const LatentJob& job, const AttentionRange& range);
 int64_t latent_scratch(const LatentJob& job);
 void attend_latent(const LatentJob& job, const AttentionRange& range, float* scratch);
+void delta_inputs(const DeltaJob& job, int64_t first, int64_t last);
+void delta_rule(const DeltaJob& job, const DeltaRange& range, float* scratch);
 LogitStatistics logit_statistics(const float* logits, int64_t count);
 double exponentials(const float* x, int64_t count, float maximum, float factor, float* out);
 void to_half(const float* x, int64_t count, uint16_t* out);

@@ -34,6 +34,8 @@ const Kernels kernels{
     .write_latent = write_latent,
     .latent_scratch = latent_scratch,
     .attend_latent = attend_latent,
+    .delta_inputs = delta_inputs,
+    .delta_rule = delta_rule,
     .logit_statistics = logit_statistics,
     .exponentials = exponentials,
     .to_half = to_half,

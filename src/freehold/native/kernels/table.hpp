@@ -98,6 +98,35 @@ struct LatentJob {
 // Rows times heads that one range of latent attention may have.
 inline constexpr int64_t latent_queries = 64;
 
+// Linear attention with a gated delta rule. Value head h reads key head h % key_heads where they are tiled, else
+// h / (value_heads / key_heads).
+struct DeltaJob {
+    const float* qkv;  // [tokens][channels], rows qkv_stride apart: queries, keys and values of all heads
+    int64_t qkv_stride;
+    int64_t key_heads, value_heads, key_dim, value_dim;
+    bool tiled;
+    int64_t width, channels;
+    const float* taps;             // [width][channels], the last of them for the row itself
+    const int64_t* begins;         // [tokens], the first row of each row's sequence
+    const float* const* befores;   // [tokens], the width - 1 rows before that, [width - 1][channels]; null for zeros
+    float* mixed;                  // [tokens][channels], qkv after its convolution, queries and keys of fixed length
+    const float* factors;          // [tokens][value_heads], what the states are multiplied by
+    const float* strengths;        // [tokens][value_heads], how much they learn
+    float* out;                    // [tokens][value_heads][value_dim]
+};
+
+// Some values of one head over all rows of one sequence, [first, last).
+struct DeltaRange {
+    int64_t first, last;
+    int64_t head;
+    int64_t first_value, last_value;  // at most delta_lanes
+    const float* from;                // the head's state, [key_dim][value_dim]; null for zeros
+    float* to;                        // takes the state after the last row, unless null
+};
+
+// Values of a head that go through the rows together. For each of them the kernel needs key_dim floats of scratch.
+inline constexpr int64_t delta_lanes = 32;
+
 struct LogitStatistics {
     float maximum;
     bool finite;  // no NaN and no +infinity, and at least one value above -infinity
@@ -137,6 +166,10 @@ struct Kernels {
     void (*write_latent)(const LatentJob& job, const AttentionRange& range);
     int64_t (*latent_scratch)(const LatentJob& job);
     void (*attend_latent)(const LatentJob& job, const AttentionRange& range, float* scratch);
+
+    // Heads [first, last), counted through all rows and their queries, keys and values: fills `mixed`.
+    void (*delta_inputs)(const DeltaJob& job, int64_t first, int64_t last);
+    void (*delta_rule)(const DeltaJob& job, const DeltaRange& range, float* scratch);
 
     LogitStatistics (*logit_statistics)(const float* logits, int64_t count);
     // out = exp((x - maximum) * factor) where out is not null; returns the sum.

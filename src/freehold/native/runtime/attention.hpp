@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "kernels/table.hpp"
 
@@ -17,6 +18,9 @@ struct RaggedBatch {
     const int32_t* block_offsets;  // [sequences + 1]
     int64_t table_size;
 };
+
+// Throws std::invalid_argument unless offsets rise from 0 to `total`.
+void check_offsets(const int32_t* offsets, int64_t sequences, int64_t total, const std::string& name);
 
 // Throws std::invalid_argument unless every position of every row lies in a block of its sequence and every block in a
 // cache of `blocks` blocks.

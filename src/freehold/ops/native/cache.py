@@ -48,7 +48,20 @@ class NativeLatentCache:
     keys: npt.NDArray[Any]
 
 
-NativeCache: TypeAlias = NativeLayerCache | NativeLatentCache
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeStates:
+    """What one layer of linear attention keeps.
+
+    Attributes:
+        inputs: [slots, width - 1, channels] float32, the latest inputs of the convolution.
+        matrices: [slots, value_heads, key_dim, value_dim] float32.
+    """
+
+    inputs: npt.NDArray[np.float32]
+    matrices: npt.NDArray[np.float32]
+
+
+NativeCache: TypeAlias = NativeLayerCache | NativeLatentCache | NativeStates
 
 
 def element_type(cache_type: CacheType) -> type[np.float16] | type[np.float32]:
@@ -62,7 +75,7 @@ def element_type(cache_type: CacheType) -> type[np.float16] | type[np.float32]:
     return _TYPES[cache_type]
 
 
-def create_layer(layer: CacheKind, blocks: int, block_size: int, cache_type: CacheType) -> NativeCache:
+def create_layer(layer: CacheKind, blocks: int, block_size: int, cache_type: CacheType, states: int = 0) -> NativeCache:
     """Zeroed memory, which the system hands out page by page as it is written to."""
     if blocks < 0 or block_size < 1:
         raise ValueError(f"blocks is {blocks} and block_size {block_size}, must be at least 0 and 1")
@@ -72,7 +85,7 @@ def create_layer(layer: CacheKind, blocks: int, block_size: int, cache_type: Cac
         case LatentCache():
             return create_latent(layer, blocks, block_size, cache_type)
         case DeltaCache():
-            raise NotImplementedError
+            return create_states(layer, states)
 
 
 def create_attention(layer: AttentionCache, blocks: int, block_size: int, cache_type: CacheType) -> NativeLayerCache:
@@ -88,6 +101,25 @@ def create_attention(layer: AttentionCache, blocks: int, block_size: int, cache_
 def create_latent(layer: LatentCache, blocks: int, block_size: int, cache_type: CacheType) -> NativeLatentCache:
     """The cache of a layer of latent attention."""
     return NativeLatentCache(np.zeros((blocks, block_size, layer.latent + layer.rotated), element_type(cache_type)))
+
+
+def create_states(layer: DeltaCache, slots: int) -> NativeStates:
+    """The states of a layer of linear attention."""
+    if slots < 0:
+        raise ValueError(f"states is {slots}, must be at least 0")
+    return NativeStates(
+        inputs=np.zeros((slots, layer.width - 1, layer.channels), np.float32),
+        matrices=np.zeros((slots, layer.value_heads, layer.key_dim, layer.value_dim), np.float32),
+    )
+
+
+def bytes_per_state(layers: Sequence[CacheKind]) -> int:
+    """Bytes that a slot takes in all layers."""
+    total = 0
+    for layer in layers:
+        if isinstance(layer, DeltaCache):
+            total += (layer.width - 1) * layer.channels + layer.value_heads * layer.key_dim * layer.value_dim
+    return total * np.dtype(np.float32).itemsize
 
 
 def bytes_per_position(layers: Sequence[CacheKind], cache_type: CacheType) -> int:

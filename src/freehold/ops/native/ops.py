@@ -26,7 +26,9 @@ from freehold.ops.native.cache import (
     NativeCache,
     NativeLatentCache,
     NativeLayerCache,
+    NativeStates,
     bytes_per_position,
+    bytes_per_state,
     create_layer,
     element_type,
 )
@@ -150,12 +152,30 @@ class NativeOps:
         decay: Float32Array,
         beta: Float32Array,
         batch: Batch,
-        cache: NativeLayerCache | None,
+        cache: NativeStates | None,
         *,
         weights: DeltaWeights,
         shape: DeltaCache,
     ) -> Float32Array:
-        raise NotImplementedError
+        out = np.empty((len(qkv), shape.value_heads, shape.value_dim), np.float32)
+        _kernels.delta_rule(
+            qkv,
+            decay,
+            beta,
+            batch.offsets,
+            batch.state_reads,
+            batch.state_writes,
+            None if cache is None else cache.inputs,
+            None if cache is None else cache.matrices,
+            weights.convolution,
+            weights.rates,
+            weights.offsets,
+            shape.key_heads,
+            shape.key_dim,
+            shape.tiled,
+            out,
+        )
+        return out
 
     def head_linear(self, x: Float32Array, weight: _kernels.ExpertsWeight) -> Float32Array:
         return head_linear(x, weight)
@@ -230,13 +250,13 @@ class NativeOps:
     def create_cache(
         self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
     ) -> list[NativeCache]:
-        return [create_layer(layer, blocks, block_size, self.cache_type) for layer in layers]
+        return [create_layer(layer, blocks, block_size, self.cache_type, states) for layer in layers]
 
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
         return bytes_per_position(layers, self.cache_type)
 
     def state_bytes(self, layers: Sequence[CacheKind]) -> int:
-        return 0
+        return bytes_per_state(layers)
 
     def available_bytes(self) -> int:
         return available_bytes()
