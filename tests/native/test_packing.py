@@ -36,12 +36,15 @@ def test_no_stored_value_changes(kind: TensorType, rows: int, columns: int, seed
     np.testing.assert_array_equal(packed.view(np.uint32), tensor.float32().view(np.uint32))
 
 
-@pytest.mark.parametrize(("kind", "message"), [(TensorType.FP8, "weight that is NaN"), (TensorType.MXFP4, "of 255")])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(TensorType.FP8, "cannot be held as FP8: an fp8 code is NaN"), (TensorType.MXFP4, "has an MXFP4 scale of 255")],
+)
 def test_what_is_not_a_number_is_refused_by_name(kind: TensorType, message: str) -> None:
     tensor = reference.random_tensor(0, kind, 9, 64)
     data = tensor.data.copy()
     data[17 * 5] = 255
-    with pytest.raises(CheckpointError, match=f"'weight' has an {kind} .*{message}"):
+    with pytest.raises(CheckpointError, match=f"'weight' {message}"):
         reference.pack(replace(tensor, data=data))
 
 

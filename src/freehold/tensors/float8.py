@@ -9,12 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from freehold.errors import CheckpointError
 from freehold.tensors.grouped import Float32Array
 from freehold.tensors.types import FP8_GROUP
-
-# Bytes looked at together.
-CHUNK = 1 << 22
 
 
 def dequantised(codes: npt.NDArray[np.uint8], scales: Float32Array) -> Float32Array:
@@ -23,21 +19,6 @@ def dequantised(codes: npt.NDArray[np.uint8], scales: Float32Array) -> Float32Ar
     for group in range(scales.shape[1]):
         values[:, group * FP8_GROUP : (group + 1) * FP8_GROUP] *= scales[:, group, None]
     return values
-
-
-def check_codes(name: str, codes: npt.NDArray[np.uint8]) -> None:
-    """Refuse codes that are NaN.
-
-    Args:
-        name: for the message.
-        codes: flat.
-    """
-    for start in range(0, len(codes), CHUNK):
-        if ((codes[start : start + CHUNK] & np.uint8(0x7F)) == 0x7F).any():
-            raise CheckpointError(
-                f"tensor {name!r} has an FP8 weight that is NaN",
-                hint="the weights are damaged; download the model again",
-            )
 
 
 def _values() -> Float32Array:

@@ -20,6 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 GROUP = 32
 BLOCK_BYTES = 17
 NOT_A_NUMBER = 255
+LOW_HALVES = np.uint64(0x0F0F0F0F0F0F0F0F)
 
 # What a nibble stands for, twice.
 TWICE_VALUES = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
@@ -35,10 +36,21 @@ def joined(codes: Bytes, scales: Bytes) -> Bytes:
     pairs = codes.reshape(-1, GROUP // 2)
     blocks = np.empty((len(pairs), BLOCK_BYTES), np.uint8)
     blocks[:, 0] = scales.reshape(-1)
-    first, second = pairs[:, :8], pairs[:, 8:]  # columns 0-15, and columns 16-31
-    blocks[:, 1::2] = first & np.uint8(15) | second << np.uint8(4)
-    blocks[:, 2::2] = first >> np.uint8(4) | second & np.uint8(0xF0)
+    blocks[:, 1:] = halves_from_pairs(pairs)
     return blocks.reshape(-1)
+
+
+def halves_from_pairs(pairs: Bytes) -> Bytes:
+    """Bytes [blocks, 16] of two neighbouring columns -> with columns 0-15 in the low halves, the others in the high.
+
+    Eight bytes at a time: bytes 0-7 hold columns 0-15, bytes 8-15 the others.
+    """
+    words = np.ascontiguousarray(pairs).view("<u8")
+    first, second = words[:, 0], words[:, 1]
+    halves = np.empty((len(pairs), 8, 2), np.uint8)
+    halves[:, :, 0] = (first & LOW_HALVES | (second & LOW_HALVES) << np.uint64(4)).view(np.uint8).reshape(-1, 8)
+    halves[:, :, 1] = (first >> np.uint64(4) & LOW_HALVES | second & ~LOW_HALVES).view(np.uint8).reshape(-1, 8)
+    return halves.reshape(-1, GROUP // 2)
 
 
 def nibbles_and_scales(data: Bytes) -> tuple[Bytes, Bytes]:

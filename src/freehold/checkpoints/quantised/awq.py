@@ -12,7 +12,7 @@ import numpy.typing as npt
 from freehold.checkpoints.huggingface import HuggingFaceCheckpoint
 from freehold.checkpoints.quantised import integers
 from freehold.checkpoints.quantised.assembly import Assembly, Found, check_shape, words
-from freehold.checkpoints.quantised.integers import Bytes, Contents, Module
+from freehold.checkpoints.quantised.integers import GROUP, Bytes, Contents, Module
 from freehold.checkpoints.quantised.settings import Settings
 from freehold.tensors import Tensor, TensorInfo, TensorType
 
@@ -61,19 +61,22 @@ def _assembly(stored: HuggingFaceCheckpoint, module: Module) -> Assembly:
 
     def codes(first: int, last: int) -> Bytes:
         start, stop = first // CODES_PER_WORD, -(-last // CODES_PER_WORD)
-        some = _unpacked(words(stored, module.words)[:, start:stop])
-        return some[:, first - start * CODES_PER_WORD :][:, : last - first].T
+        some = _unpacked(words(stored, module.words)[:, start:stop])[first - start * CODES_PER_WORD :][: last - first]
+        blocks = some.reshape(-1, GROUP)
+        return blocks[:, :16] | blocks[:, 16:] << np.uint8(4)
 
     def load() -> Tensor:
-        zeros = _unpacked(words(stored, module.zeros)).astype(np.int16)
+        zeros = _unpacked(words(stored, module.zeros)).T.astype(np.int16)
         return integers.load(stored, module, info, Contents(codes, zeros, module.group_of_blocks))
 
     return Assembly(info, (module.words.name, module.zeros.name, module.scales.name), load)
 
 
 def _unpacked(packed: npt.NDArray[np.uint32]) -> Bytes:
-    """Words [rows, n] -> codes [rows, 8 n]."""
-    codes = np.empty((len(packed), packed.shape[1] * CODES_PER_WORD), np.uint8)
-    for index, output in enumerate(ORDER):
-        codes[:, output::CODES_PER_WORD] = packed >> np.uint32(4 * index) & np.uint32(15)
-    return codes
+    """Words [inputs, n] -> codes [8 n, inputs]."""
+    as_bytes = np.ascontiguousarray(packed.T).view(np.uint8).reshape(packed.shape[1], len(packed), 4)
+    codes = np.empty((packed.shape[1], CODES_PER_WORD, len(packed)), np.uint8)
+    for index in range(4):
+        np.bitwise_and(as_bytes[:, :, index], np.uint8(15), out=codes[:, ORDER[2 * index]])
+        np.right_shift(as_bytes[:, :, index], np.uint8(4), out=codes[:, ORDER[2 * index + 1]])
+    return codes.reshape(-1, len(packed))

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from freehold.checkpoints.huggingface import HuggingFaceCheckpoint
 from freehold.checkpoints.quantised import integers
 from freehold.checkpoints.quantised.assembly import BELONG_TOGETHER, Assembly, Found, check_shape, piece, words
-from freehold.checkpoints.quantised.integers import Bytes, Contents, Int64Array, Module
+from freehold.checkpoints.quantised.integers import GROUP, Bytes, Contents, Int64Array, Module
 from freehold.checkpoints.quantised.settings import Settings
 from freehold.errors import CheckpointError
-from freehold.tensors import Tensor, TensorInfo, TensorType
+from freehold.tensors import Tensor, TensorInfo, TensorType, mxfp4
 
 WORD_BITS = 32
 # Of the two versions of the format, what has to be added to a stored zero point.
@@ -123,7 +123,8 @@ def _assembly(stored: HuggingFaceCheckpoint, module: Module, way: Format) -> Ass
     info = TensorInfo(module.weight, (module.outputs, module.inputs), kind)
 
     def codes(first: int, last: int) -> Bytes:
-        return _unpacked(np.ascontiguousarray(words(stored, module.words)[:, first:last].T), way.bits)
+        packed = np.ascontiguousarray(words(stored, module.words)[:, first:last].T)
+        return _unpacked(packed, way.bits) if kind is TensorType.F32 else _blocks(packed, way.bits)
 
     def load() -> Tensor:
         packed_zeros = np.ascontiguousarray(words(stored, module.zeros))
@@ -167,6 +168,13 @@ def _kind(way: Format, scales: TensorType) -> TensorType:
     if way.symmetric and scales is TensorType.F16:
         return TensorType.Q4_0 if way.bits == 4 else TensorType.Q8_0
     return TensorType.UINT4 if way.bits == 4 else TensorType.UINT8
+
+
+def _blocks(packed: npt.NDArray[np.uint32], bits: int) -> Bytes:
+    """Words [rows, n] -> bytes as blocks of 32 codes hold them."""
+    if bits == 8:
+        return packed.view(np.uint8).reshape(-1, GROUP)
+    return mxfp4.halves_from_pairs(packed.view(np.uint8).reshape(-1, GROUP // 2))
 
 
 def _unpacked(packed: npt.NDArray[np.uint32], bits: int) -> Bytes:

@@ -34,7 +34,7 @@ class Some:
     """Codes of some outputs.
 
     Attributes:
-        codes: [outputs, inputs].
+        codes: as in `Contents`.
         scales, zeros: [outputs, inputs / 32], or [outputs, inputs] where neighbours do not share them.
     """
 
@@ -83,7 +83,8 @@ class Contents:
     """What is in the pieces of a layer.
 
     Attributes:
-        codes: gives those of outputs from a first to before a last one, [outputs, inputs].
+        codes: gives those of outputs from a first to before a last one, as the type wants them: for blocks of 4 bits
+            [blocks, 16], the first 16 inputs in the low halves; of 8 bits [blocks, 32]; for floats [outputs, inputs].
         zeros: [groups, outputs].
         groups: for each 32 inputs, or for each input, the group that it belongs to.
     """
@@ -163,19 +164,15 @@ def _check_zeros(module: Module, kind: TensorType, zeros: Int16Array) -> None:
 
 
 def _q4_0(some: Some) -> Bytes:
-    return _joined(_halves(some.scales), _nibbles(some.codes))
+    return _joined(_halves(some.scales), some.codes)
 
 
 def _q8_0(some: Some) -> Bytes:
-    return _joined(_halves(some.scales), (some.codes - np.uint8(128)).reshape(-1, GROUP))
+    return _joined(_halves(some.scales), some.codes - np.uint8(128))
 
 
-def _uint4(some: Some) -> Bytes:
-    return _joined(_floats(some.scales), _one_byte(some.zeros), _nibbles(some.codes))
-
-
-def _uint8(some: Some) -> Bytes:
-    return _joined(_floats(some.scales), _one_byte(some.zeros), some.codes.reshape(-1, GROUP))
+def _unsigned(some: Some) -> Bytes:
+    return _joined(_floats(some.scales), _one_byte(some.zeros), some.codes)
 
 
 def _f32(some: Some) -> Bytes:
@@ -186,8 +183,8 @@ def _f32(some: Some) -> Bytes:
 _ENCODERS: Mapping[TensorType, Callable[[Some], Bytes]] = {
     TensorType.Q4_0: _q4_0,
     TensorType.Q8_0: _q8_0,
-    TensorType.UINT4: _uint4,
-    TensorType.UINT8: _uint8,
+    TensorType.UINT4: _unsigned,
+    TensorType.UINT8: _unsigned,
     TensorType.F32: _f32,
 }
 _ZEROS = {TensorType.Q4_0: (8, 8), TensorType.Q8_0: (128, 128)}
@@ -195,11 +192,6 @@ _ZEROS = {TensorType.Q4_0: (8, 8), TensorType.Q8_0: (128, 128)}
 
 def _joined(*columns: Bytes) -> Bytes:
     return np.concatenate(columns, axis=1)
-
-
-def _nibbles(codes: Bytes) -> Bytes:
-    blocks = codes.reshape(-1, GROUP)
-    return blocks[:, :16] | blocks[:, 16:] << np.uint8(4)
 
 
 def _halves(scales: Float32Array) -> Bytes:

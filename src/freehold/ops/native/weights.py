@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.errors import CheckpointError
-from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType, float8, keeps_codes, mxfp4
+from freehold.tensors import FLOAT_TYPES, GroupedTensor, Tensor, TensorType, WeightType, keeps_codes, mxfp4
 
 ROWS_PER_PANEL = 8
 BLOCK_COLUMNS = 32
@@ -85,10 +85,13 @@ def _pack_float8(tensor: Tensor) -> _kernels.Matrix:
     rows, columns = tensor.info.shape
     codes, scales = tensor.float8()
     out = _kernels.empty(_kernels.packed_bytes("fp8", rows, columns))
-    for first in range(0, rows, _rows_at_a_time(columns)):
-        some = codes[first : first + _rows_at_a_time(columns)]
-        float8.check_codes(tensor.info.name, np.ravel(some))
-        _kernels.pack_codes(some, "fp8", first, out)
+    try:
+        _kernels.pack_codes(codes, "fp8", 0, out)
+    except ValueError as error:
+        raise CheckpointError(
+            f"tensor {tensor.info.name!r} cannot be held as FP8: {error}",
+            hint="the weights are damaged; download the model again",
+        ) from error
     return _kernels.Matrix("fp8", rows, columns, out, _by_panel(scales, 1))
 
 
