@@ -204,6 +204,17 @@ def test_the_earlier_of_two_equal_experts_is_chosen(isa: str, scoring: str, grou
 
 
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
+def test_logits_whose_scores_round_to_the_same_are_told_apart(isa: str, scoring: str) -> None:
+    mixture = Mixture(1)
+    x = reference.random_values(2, 1, FEATURES)
+    logits = np.full((1, COUNT), -200, np.float32)
+    logits[0, 3:6] = [-120, 40, 80]  # sigmoids of the last two are 1, softmax of the others 0
+    alone = np.full((1, COUNT), -200, np.float32)
+    alone[0, 5] = 80
+    np.testing.assert_array_equal(mixture(x, logits, Routing(1, scoring)), mixture(x, alone, Routing(1, scoring)))
+
+
+@pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("groups", [1, 4])
 def test_logits_that_are_not_numbers_spoil_their_own_row_only(isa: str, groups: int, scoring: str) -> None:
     mixture = Mixture(1)

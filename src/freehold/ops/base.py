@@ -111,10 +111,11 @@ class AttentionRules:
 class Routing:
     """How a mixture of experts chooses.
 
-    Scores are softmax or sigmoid of the router's logits. Experts are chosen by score plus selection bias (where there
-    is one), the earlier of two equal ones first. With groups, only the experts of the `groups_kept` best groups can be
-    chosen; a group counts as much as its two best experts together (DeepSeek-V3, 2024, section 2.1.2). The weights are
-    the scores without the bias.
+    Scores are softmax or sigmoid of the router's logits. Experts are chosen by score plus selection bias, the earlier
+    of two equal ones first. Without a bias and without groups they are chosen by the logits, which have the same order
+    but do not round to the same, as sigmoids of large logits do. With groups, only the experts of the `groups_kept`
+    best groups can be chosen; a group counts as much as its two best experts together (DeepSeek-V3, 2024, section
+    2.1.2). The weights are the scores without the bias.
 
     Attributes:
         top_k: experts per token.

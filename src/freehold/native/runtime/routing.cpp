@@ -106,8 +106,9 @@ void route_row(const float* logits, const float* bias, int64_t count, const Rout
                int32_t* experts, float* weights) {
     const int64_t top_k = routing.top_k;
     if (!score(logits, count, routing, ranking.scores)) return fill_with(not_a_number, experts, weights, top_k);
+    const float* plain = routing.groups > 1 ? ranking.scores : logits;
     for (int64_t i = 0; i < count; ++i) {
-        ranking.ranked[i] = bias == nullptr ? ranking.scores[i] : ranking.scores[i] + bias[i];
+        ranking.ranked[i] = bias == nullptr ? plain[i] : ranking.scores[i] + bias[i];
         if (std::isnan(ranking.ranked[i])) return fill_with(not_a_number, experts, weights, top_k);
     }
     if (routing.groups > 1) leave_best_groups(ranking, count, routing);

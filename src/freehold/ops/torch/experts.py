@@ -13,7 +13,8 @@ def route(logits: torch.Tensor, bias: torch.Tensor | None, routing: Routing) -> 
     """Weight of every expert for every row, [tokens, experts] float32, zero for those that are not chosen."""
     logits = logits.float()
     scores = logits.softmax(-1) if routing.scoring == "softmax" else logits.sigmoid()
-    ranked = scores if bias is None else scores + bias.float()
+    plain = logits if routing.groups == 1 else scores
+    ranked = plain if bias is None else scores + bias.float()
     if routing.groups > 1:
         grouped = ranked.reshape(len(ranked), routing.groups, -1)
         worth = grouped.topk(min(2, grouped.shape[-1]), dim=-1).values.sum(-1)
