@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from freehold.checkpoints import open_checkpoint
+from freehold.checkpoints.base import Checkpoint
+from freehold.engine import engine as engine_module
 from freehold.engine import pace
 from freehold.engine.engine import Engine
 from freehold.engine.native_sampler import NativeSampler
@@ -28,9 +30,32 @@ from freehold.models import Decoder, load_model
 from freehold.ops import create_ops
 from freehold.tensors import WeightType
 from tests.engine.fakes import Collector, run
+from tests.support.random_weights import random_checkpoint
 from tests.support.tiny_folder import write_tiny_model
 
 SHARED = tuple(range(100, 140))
+# Two layers of linear attention for each of full attention, and experts.
+LINEAR = {
+    "architectures": ["Qwen3_5MoeForCausalLM"],
+    "vocab_size": 261,
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "full_attention_interval": 3,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 12,
+    "linear_conv_kernel_dim": 4,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 16,
+    "max_position_embeddings": 256,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+}
 
 
 def _requests() -> list[GenerationRequest]:
@@ -55,11 +80,23 @@ def _requests() -> list[GenerationRequest]:
     return requests
 
 
-@pytest.fixture(scope="module", params=[WeightType.Q4, WeightType.Q8, WeightType.F32])
+MODELS = {
+    "llama-q4": WeightType.Q4,
+    "llama-q8": WeightType.Q8,
+    "llama-f32": WeightType.F32,
+    "linear-q8": WeightType.Q8,
+    "linear-f32": WeightType.F32,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
-    dtype: WeightType = request.param
-    folder = write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-    return load_model(open_checkpoint(folder), create_ops("native", exact=dtype is WeightType.F32), dtype)
+    name: str = request.param
+    dtype = MODELS[name]
+    checkpoint: Checkpoint = random_checkpoint(LINEAR)
+    if name.startswith("llama"):
+        checkpoint = open_checkpoint(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+    return load_model(checkpoint, create_ops("native", exact=dtype is WeightType.F32), dtype)
 
 
 def _engine(model: Decoder, sampler: Sampler | None = None, **options: Unpack[EngineKeywords]) -> Engine:
@@ -132,6 +169,19 @@ def test_after_preemption(model: Decoder, alone: list[bytes], prefix_cache: bool
     results = run(engine, _requests())
     assert engine.stats().preemptions > 0
     assert [_bytes(result.tokens) for result in results] == alone
+    engine.close()
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name.startswith("linear")], indirect=True)
+def test_with_few_slots_for_states(model: Decoder, alone: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sequences at a time, whose snapshots give way to each other's."""
+    monkeypatch.setattr(engine_module, "choose_state_slots", lambda **limits: 5)
+    engine = _engine(model, block_size=4)
+    assert [_bytes(result.tokens) for result in run(engine, _requests())] == alone
+    again = [result for request in _requests() for _ in range(2) for result in run(engine, [request])]
+    assert [_bytes(result.tokens) for result in again[::2]] == alone
+    assert [_bytes(result.tokens) for result in again[1::2]] == alone
+    assert engine.stats().cached_tokens > 500
     engine.close()
 
 
