@@ -57,6 +57,9 @@ PUBLISHED = {
     "tiiuae--falcon-40b_original/config.json": 41.30,
     "google--gemma-2-9b-it_config.json": 9.24,
     "google--gemma-2-27b-it_config.json": 27.23,
+    # Without the layer that predicts a second token, and without the scales of its FP8 blocks.
+    "deepseek-ai--DeepSeek-V3_config.json": 671.03,
+    "deepseek-ai--DeepSeek-R1_config.json": 671.03,
     # Without the eyes; the published 109B and 400B are rounded.
     "meta-llama--Llama-4-Scout-17B-16E-Instruct_config.json": 107.77,
     "meta-llama--Llama-4-Maverick-17B-128E-Instruct_config.json": 400.71,
@@ -129,6 +132,9 @@ def test_describing_a_configuration_to_hugging_face_and_reading_it_back_changes_
         "qwen3-moe",
         "mixtral-window",
         "gpt-oss-released-rope",
+        "deepseek-v3",
+        "deepseek-v3-plain-queries",
+        "llama4-interleaved",
     ],
 )
 def test_describing_a_configuration_to_gguf_and_reading_it_back_changes_nothing(name: str) -> None:

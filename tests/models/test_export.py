@@ -48,7 +48,7 @@ def has_words(name: str) -> bool:
 SAID = [name for name in CONFIGURATIONS if has_words(name)]
 # Where neither naming rounds anything, and a folder of ours has the names that transformers writes. GGUF keeps Llama
 # 3.1's scaling as factors, which are recognised only where they are those of a released model.
-EXACT = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt-oss")
+EXACT = ("deepseek", "llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt-oss")
 SAID_BACK = [
     name for name in SAID if name.startswith(EXACT) and not name.startswith("qwen3.5") and name != "llama-3.1-rope"
 ]
