@@ -12,8 +12,8 @@
 namespace freehold::FREEHOLD_ISA {
 namespace {
 
-constexpr int64_t tile = 16;
-constexpr int tile_groups = tile / lanes;
+constexpr int64_t tile_size = 16;
+constexpr int tile_groups = tile_size / lanes;
 constexpr int64_t most_queries = 4;
 
 // Where things lie in the scratch memory.
@@ -23,10 +23,10 @@ struct Plan {
 
     explicit Plan(const LatentJob& job)
         : key_rows(round_up(job.features, lanes)), value_width(round_up(job.latent, lanes)) {}
-    // A row more than whole lines, so that rows do not fall onto the same lines of the processor's cache.
+    // Eight more than the width, so that rows do not all compete for the same lines of the processor's cache.
     int64_t value_stride() const { return value_width + lanes; }
     int64_t size(int64_t queries) const {
-        return key_rows * tile + tile * value_stride() + queries * (value_width + tile);
+        return key_rows * tile_size + tile_size * value_stride() + queries * (value_width + tile_size);
     }
 };
 
@@ -81,9 +81,9 @@ FREEHOLD_INLINE Floats load_features(const typename Cache::Element* from, int64_
 
 // Positions [base, limit) and zeros behind them.
 template <typename Cache>
-void load_tile(const Pages<Cache>& pages, const Plan& plan, int64_t base, int64_t limit, const Tile& tile_) {
+void load_tile(const Pages<Cache>& pages, const Plan& plan, int64_t base, int64_t limit, const Tile& tile) {
     const LatentJob& job = pages.job;
-    for (int64_t group = 0; group < tile; group += lanes) {
+    for (int64_t group = 0; group < tile_size; group += lanes) {
         const typename Cache::Element* rows[lanes] = {};
         for (int64_t i = 0; i < lanes && base + group + i < limit; ++i) rows[i] = pages.at(base + group + i);
         for (int64_t d = 0; d < job.features; d += lanes) {
@@ -92,9 +92,9 @@ void load_tile(const Pages<Cache>& pages, const Plan& plan, int64_t base, int64_
                 vectors[i] = rows[i] == nullptr ? Floats{} : load_features<Cache>(rows[i] + d, job.features - d);
             if (d < plan.value_width)
                 for (int64_t i = 0; i < lanes; ++i)
-                    store(tile_.values + (group + i) * plan.value_stride() + d, vectors[i]);
+                    store(tile.values + (group + i) * plan.value_stride() + d, vectors[i]);
             transpose(vectors);
-            for (int64_t i = 0; i < lanes; ++i) store(tile_.keys + (d + i) * tile + group, vectors[i]);
+            for (int64_t i = 0; i < lanes; ++i) store(tile.keys + (d + i) * tile_size + group, vectors[i]);
         }
     }
 }
@@ -104,7 +104,7 @@ void score(const LatentJob& job, const float* keys, Query* queries) {
     Floats chains[Queries][tile_groups] = {};
     for (int64_t d = 0; d < job.features; ++d) {
         Floats key[tile_groups];
-        for (int g = 0; g < tile_groups; ++g) key[g] = load(keys + d * tile + g * lanes);
+        for (int g = 0; g < tile_groups; ++g) key[g] = load(keys + d * tile_size + g * lanes);
         for (int i = 0; i < Queries; ++i) {
             const Floats q = broadcast(queries[i].q[d]);
             for (int g = 0; g < tile_groups; ++g) chains[i][g] = multiply_add(key[g], q, chains[i][g]);
@@ -118,13 +118,13 @@ void score(const LatentJob& job, const float* keys, Query* queries) {
 // earlier positions are to be multiplied by.
 float soften(Query& query, int64_t count) {
     constexpr float nothing = -__builtin_inff();
-    for (int64_t i = count; i < tile; ++i) query.scores[i] = nothing;
+    for (int64_t i = count; i < tile_size; ++i) query.scores[i] = nothing;
     float maximum = query.maximum;
     for (int64_t i = 0; i < count; ++i) maximum = query.scores[i] > maximum ? query.scores[i] : maximum;
     const float shift = maximum == nothing ? 0 : maximum;
 
     Floats sums{};
-    for (int64_t i = 0; i < tile; i += lanes) {
+    for (int64_t i = 0; i < tile_size; i += lanes) {
         const Floats powers = exponential(load(query.scores + i) - shift);
         store(query.scores + i, powers);
         sums += powers;
@@ -160,22 +160,22 @@ void add_values(const Plan& plan, const float* values, int64_t count, Query* que
 }
 
 template <int Queries>
-void attend_tile(const LatentJob& job, const Plan& plan, const Tile& tile_, int64_t count, Query* queries) {
-    score<Queries>(job, tile_.keys, queries);
+void attend_tile(const LatentJob& job, const Plan& plan, const Tile& tile, int64_t count, Query* queries) {
+    score<Queries>(job, tile.keys, queries);
     float kept[Queries];
     for (int i = 0; i < Queries; ++i) kept[i] = soften(queries[i], count);
-    add_values<Queries>(plan, tile_.values, count, queries, kept);
+    add_values<Queries>(plan, tile.values, count, queries, kept);
 }
 
 // All heads of a row over the first `count` positions of a tile.
-void attend_row(const LatentJob& job, const Plan& plan, const Tile& tile_, int64_t count, Query* queries,
+void attend_row(const LatentJob& job, const Plan& plan, const Tile& tile, int64_t count, Query* queries,
                 int64_t heads) {
     for (int64_t first = 0; first < heads; first += most_queries) {
         switch (heads - first) {
-            case 1: attend_tile<1>(job, plan, tile_, count, queries + first); break;
-            case 2: attend_tile<2>(job, plan, tile_, count, queries + first); break;
-            case 3: attend_tile<3>(job, plan, tile_, count, queries + first); break;
-            default: attend_tile<4>(job, plan, tile_, count, queries + first); break;
+            case 1: attend_tile<1>(job, plan, tile, count, queries + first); break;
+            case 2: attend_tile<2>(job, plan, tile, count, queries + first); break;
+            case 3: attend_tile<3>(job, plan, tile, count, queries + first); break;
+            default: attend_tile<4>(job, plan, tile, count, queries + first); break;
         }
     }
 }
@@ -183,14 +183,14 @@ void attend_row(const LatentJob& job, const Plan& plan, const Tile& tile_, int64
 template <typename Cache>
 void attend_range(const LatentJob& job, const AttentionRange& range, float* scratch) {
     const Plan plan(job);
-    const Tile tile_{scratch, scratch + plan.key_rows * tile};
-    float* rest = tile_.values + tile * plan.value_stride();
+    const Tile tile{scratch, scratch + plan.key_rows * tile_size};
+    float* rest = tile.values + tile_size * plan.value_stride();
     const int64_t heads = range.last_head - range.first_head;
     const int64_t count = (range.last - range.first) * heads;
     Query queries[latent_queries];
     for (int64_t i = 0; i < count; ++i) {
         const int64_t head = range.first_head + i % heads;
-        float* weighted = rest + i * (plan.value_width + tile);
+        float* weighted = rest + i * (plan.value_width + tile_size);
         queries[i] = {
             .q = job.q + (range.first + i / heads) * job.q_stride + head * job.features,
             .weighted = weighted,
@@ -202,12 +202,13 @@ void attend_range(const LatentJob& job, const AttentionRange& range, float* scra
     }
     const Pages<Cache> pages{job, range.blocks};
     const int64_t limit = int64_t{job.positions[range.last - 1]} + 1;
-    for (int64_t base = 0; base < limit; base += tile) {
-        load_tile(pages, plan, base, limit, tile_);
+    for (int64_t base = 0; base < limit; base += tile_size) {
+        load_tile(pages, plan, base, limit, tile);
         for (int64_t row = range.first; row < range.last; ++row) {
-            const int64_t seen = int64_t{job.positions[row]} + 1 - base;
-            if (seen <= 0) continue;
-            attend_row(job, plan, tile_, seen < tile ? seen : tile, queries + (row - range.first) * heads, heads);
+            const int64_t rest_seen = int64_t{job.positions[row]} + 1 - base;
+            if (rest_seen <= 0) continue;
+            const int64_t seen = rest_seen < tile_size ? rest_seen : tile_size;
+            attend_row(job, plan, tile, seen, queries + (row - range.first) * heads, heads);
         }
     }
     for (int64_t i = 0; i < count; ++i) {
