@@ -21,6 +21,7 @@ from freehold.tensors import Tensor, TensorType, WeightType
 from tests.support import released
 from tests.support.configurations.shapes import SHAPE
 from tests.support.released import METHODS
+from tests.support.tiny import CONFIGURATIONS as TINY
 from tests.support.tiny import checkpoint_of, reference, reference_logits, relative_error
 
 SEQUENCES = [list(range(1, 40)), [3, 1, 4, 1, 5, 9, 2, 6], [42]]
@@ -50,7 +51,7 @@ def forward(checkpoint: Checkpoint, backend: str, dtype: WeightType | None = Non
 
 def released_and_plain(family: str, method: str, folder: Path) -> tuple[Checkpoint, MemoryCheckpoint]:
     """A quantised folder, and the float weights that it stands for."""
-    original = checkpoint_of(reference(CONFIGURATIONS[family]))
+    original = checkpoint_of(reference({**TINY, **CONFIGURATIONS}[family]))
     weights = {name: original.read(name).float32() for name in original.tensors}
     values = released.write_released(folder, original.config, weights, METHODS[method])
     contents = {name: Tensor.from_array(name, one) for name, one in values.items()}
@@ -98,6 +99,15 @@ def test_logits_are_those_of_the_dequantised_weights(family: str, method: str, t
     else:
         assert rounding(found, expected) < rounding_to_8_bits(plain)
     assert relative_error(forward(quantised, "native", WeightType.F32), expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v3-plain-queries"])
+def test_latents_and_experts_in_fp8(name: str, tmp_path: Path) -> None:
+    """As DeepSeek V3 is released: blocks of scales cross the bounds of heads, and keys' up-projections are turned."""
+    quantised, plain = released_and_plain(name, "fp8", tmp_path)
+    expected = forward(plain, "torch")
+    assert np.array_equal(forward(quantised, "torch"), expected)
+    assert relative_error(forward(quantised, "native"), expected) < 2e-5
 
 
 def test_the_reference_is_transformers(tmp_path: Path) -> None:
