@@ -36,6 +36,21 @@ EXPERTS: dict[str, Any] = {
     "shared_expert_intermediate_size": 30,
 }
 SQUARE: dict[str, Any] = {"linear_key_head_dim": 16, "linear_value_head_dim": 16}
+WIDE: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "head_dim": 32,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32,
+}
+# So that rounding cannot choose others.
+ALL_CHOSEN: dict[str, Any] = {
+    "num_experts": 4,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 32,
+}
 
 CONFIGURATIONS: dict[str, PretrainedConfig] = {
     "qwen3.5": Qwen3_5TextConfig(
@@ -55,6 +70,15 @@ CONFIGURATIONS: dict[str, PretrainedConfig] = {
     ),
     "qwen3.5-moe": Qwen3_5MoeTextConfig(
         **SHAPE | LAYERS | DELTA | SQUARE | EXPERTS,
+        rope_parameters=ROPE,
+        architectures=["Qwen3_5MoeForCausalLM"],
+    ),
+    # Whole quantised blocks in every row, so that heads that lie elsewhere are not unpacked.
+    "qwen3.5-wide": Qwen3_5TextConfig(
+        **SHAPE | LAYERS | DELTA | WIDE, rope_parameters=ROPE, architectures=["Qwen3_5ForCausalLM"]
+    ),
+    "qwen3.5-moe-wide": Qwen3_5MoeTextConfig(
+        **SHAPE | LAYERS | DELTA | WIDE | EXPERTS | ALL_CHOSEN,
         rope_parameters=ROPE,
         architectures=["Qwen3_5MoeForCausalLM"],
     ),
