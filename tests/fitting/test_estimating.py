@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from freehold.catalogue import find
 from freehold.errors import InvalidRequest
-from freehold.fitting import Fit, Resources, fit
+from freehold.fitting import Fit, Resources, fit, subject_of
 from freehold.tensors import WeightType
 from tests.fitting.models import LLAMA, MISTRAL, MIXTRAL, subject
 
@@ -85,3 +86,17 @@ def test_best_is_the_widest_that_fits_but_no_wider_than_released() -> None:
     assert nothing.best is None
     assert nothing.smallest.dtype is WeightType.Q4
     assert nothing.natural.dtype is None
+
+
+def test_states_grow_with_users_and_not_with_the_context() -> None:
+    target = find("qwen3.5:9b")
+    assert target is not None
+    found = subject_of(target.entry)
+    one, four, short = (
+        fit(found, PLENTY, users=users, context=context) for users, context in ((1, 4096), (4, 4096), (1, 64))
+    )
+    state = one.estimates[0].state_bytes
+    # Two slots, each with 24 layers of 32 heads of 128 x 128, and the last three inputs of a convolution, in float32.
+    assert state == 2 * 24 * 4 * (32 * 128 * 128 + 3 * (2 * 16 * 128 + 32 * 128))
+    assert four.estimates[0].state_bytes == 4 * state
+    assert short.estimates[0].state_bytes == state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from freehold.fitting import Cache, Demand, Resources, estimate, weight_bytes
+from freehold.catalogue import Entry, families
+from freehold.fitting import Cache, Demand, Resources, estimate, is_described, subject_of, weight_bytes
 from freehold.models import load_model
 from freehold.models.blocks import ExpertsLinear, Leaf, Linear
+from freehold.models.decoder import Decoder
+from freehold.models.registry import FAMILIES
 from freehold.ops import create_ops
+from freehold.ops.base import DeltaCache
 from freehold.tensors import WeightType
 from tests.fitting.models import LLAMA, MISTRAL, MIXTRAL, QWEN2, checkpoint, subject
 
 MEASURE = Path(__file__).with_name("measure.py")
+ONE_OF_EACH = {
+    entry.architecture: entry
+    for family in families()
+    for entry in family.entries
+    if is_described(entry) and entry.architecture in FAMILIES
+}.values()
 LARGER = {
     **LLAMA,
     "hidden_size": 512,
@@ -51,12 +62,24 @@ def test_weights_take_what_was_predicted(config: dict[str, Any], dtype: WeightTy
     assert weight_bytes(found.parts, found.stored, dtype) == sum(held(leaf) for _, leaf in model.leaves())
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_cache_takes_what_was_predicted(exact: bool) -> None:
-    model = load_model(checkpoint(LLAMA), create_ops("native", exact=exact))
-    layers = model.create_cache(blocks=4, block_size=16)
-    found = Cache.of(subject(LLAMA), WeightType.F32 if exact else WeightType.F16)
-    assert 64 * found.bytes_per_token == sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+@pytest.mark.parametrize("dtype", [WeightType.F16, WeightType.F32])
+@pytest.mark.parametrize("entry", ONE_OF_EACH, ids=lambda entry: entry.name)
+def test_caches_of_every_architecture_take_what_was_predicted(entry: Entry, dtype: WeightType) -> None:
+    found = subject_of(entry)
+    cache = Cache.of(found, dtype)
+    if not isinstance(found.model, Decoder):
+        assert (cache.bytes_per_token, cache.state_bytes) == (0, 0)
+        return
+    ops = create_ops("native", exact=dtype is WeightType.F32)
+    kinds = [block.attention.cache() for block in found.model.blocks]
+
+    def taken(blocks: int, states: int) -> int:
+        layers = ops.create_cache(kinds, blocks, 16, states)
+        return sum(getattr(layer, field.name).nbytes for layer in layers for field in fields(layer))
+
+    assert taken(4, 0) == 4 * 16 * cache.bytes_per_token
+    assert taken(0, 3) == 3 * cache.state_bytes
+    assert (cache.state_bytes > 0) == any(isinstance(kind, DeltaCache) for kind in kinds)
 
 
 def test_process_grows_by_what_was_predicted(tmp_path: Path) -> None:
