@@ -1,4 +1,5 @@
-"""Speed of the kernels: read bandwidth for one token, multiply-adds for many, attention over a long context.
+"""Speed of the kernels: read bandwidth for one token, multiply-adds for many, mixtures of experts, attention over a long
+context.
 
     python benchmarks/kernels.py [--shape 4096x2048] [--seconds 0.5]
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules, LatentCache
+from freehold.ops.base import AttentionCache, AttentionRules, LatentCache, Routing
 from freehold.ops.batch import Batch
 from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
 
@@ -37,6 +38,10 @@ ATTENTION: list[tuple[str, int, AttentionCache | LatentCache]] = [
     ("attention 32/32 heads", 32, AttentionCache(32, 128)),
     ("latent, 128 heads", 128, LatentCache(512, 64)),
 ]
+
+# A layer of a mixture as Qwen3-30B-A3B has it, with half its experts.
+EXPERTS, TOP_K = 64, 8
+EXPERT_FEATURES, EXPERT_WIDTH = 2048, 768
 
 rng = np.random.default_rng(0)
 
@@ -135,6 +140,30 @@ def measure_attention(
     return {"gb_per_s": context * ops.cache_bytes([layer]) / spent / 1e9, "gmac_per_s": macs / spent / 1e9}
 
 
+def measure_experts(tokens: int, seconds: float) -> dict[str, float]:
+    """GB/s of the chosen experts' packed weights and GMAC/s of one mixture, its routing included.
+
+    One token finds other experts each time, and of those of many tokens the router leaves out none.
+    """
+    ops = NativeOps()
+    gate_up, down = (
+        _kernels.ExpertsWeight([_kernels.LinearWeight([random_matrix("q4", *shape)]) for _ in range(EXPERTS)])
+        for shape in ((2 * EXPERT_WIDTH, EXPERT_FEATURES), (EXPERT_FEATURES, EXPERT_WIDTH))
+    )
+    x = rng.standard_normal((tokens, EXPERT_FEATURES), dtype=np.float32)
+    logits = rng.standard_normal((EXPERTS, tokens, EXPERTS), dtype=np.float32)
+    for turn in range(EXPERTS):
+        for token in range(tokens):
+            chosen = (np.arange(TOP_K) + (turn * tokens + token) * TOP_K) % EXPERTS
+            logits[turn, token, chosen] += 10
+    mix = partial(ops.experts, x, selection_bias=None, routing=Routing(TOP_K), activation="silu")
+    spent = fastest([partial(mix, own, gate_up, down) for own in logits], seconds)
+    read = min(tokens * TOP_K, EXPERTS)
+    expert_bytes = sum(matrix.bytes for weight in (gate_up, down) for matrix in weight.parts[0])
+    macs = 3 * EXPERT_WIDTH * EXPERT_FEATURES * tokens * TOP_K
+    return {"gb_per_s": read * expert_bytes / spent / 1e9, "gmac_per_s": macs / spent / 1e9}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of the kernels")
     parser.add_argument("--shape", default="4096x2048", help="outputs x inputs")
@@ -150,6 +179,11 @@ def main() -> None:
             result = measure_linear(kind, rows, columns, tokens, options.seconds)
             results[f"{kind} x {tokens}"] = {name: round(value, 2) for name, value in result.items()}
             print(f"{kind:12}{tokens:7}{result['gb_per_s']:9.1f}{result['gmac_per_s']:9.1f}")
+    for tokens in (int(count) for count in options.tokens.split(",")):
+        name = f"q4 experts {TOP_K}/{EXPERTS} x {tokens}"
+        result = measure_experts(tokens, options.seconds)
+        results[name] = {key: round(value, 2) for key, value in result.items()}
+        print(f"{name:19}{result['gb_per_s']:9.1f}{result['gmac_per_s']:9.1f}")
     for name, heads, layer in ATTENTION:
         result = measure_attention(layer, heads, CONTEXT, options.seconds)
         results[name] = {key: round(value, 2) for key, value in result.items()}
