@@ -56,6 +56,48 @@ LINEAR = {
     "max_position_embeddings": 256,
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
 }
+# A latent for each position instead of keys and values, and experts in groups.
+LATENT = {
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "vocab_size": 261,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "moe_intermediate_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "q_lora_rank": 20,
+    "kv_lora_rank": 24,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 12,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "n_group": 4,
+    "topk_group": 2,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 2.5,
+    "max_position_embeddings": 256,
+}
+# Chunks in three layers of four, a temperature in the fourth, and a single expert beside the shared one.
+CHUNKS = {
+    "architectures": ["Llama4ForCausalLM"],
+    "vocab_size": 261,
+    "hidden_size": 32,
+    "intermediate_size": 24,
+    "intermediate_size_mlp": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 1,
+    "interleave_moe_layer_step": 2,
+    "attention_chunk_size": 24,
+    "floor_scale": 16,
+    "max_position_embeddings": 256,
+}
+CONFIGURATIONS = {"linear": LINEAR, "latent": LATENT, "chunks": CHUNKS}
 
 
 def _requests() -> list[GenerationRequest]:
@@ -86,6 +128,8 @@ MODELS = {
     "llama-f32": WeightType.F32,
     "linear-q8": WeightType.Q8,
     "linear-f32": WeightType.F32,
+    "latent-q8": WeightType.Q8,
+    "chunks-q8": WeightType.Q8,
 }
 
 
@@ -93,9 +137,11 @@ MODELS = {
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     name: str = request.param
     dtype = MODELS[name]
-    checkpoint: Checkpoint = random_checkpoint(LINEAR)
+    checkpoint: Checkpoint
     if name.startswith("llama"):
         checkpoint = open_checkpoint(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+    else:
+        checkpoint = random_checkpoint(CONFIGURATIONS[name.partition("-")[0]])
     return load_model(checkpoint, create_ops("native", exact=dtype is WeightType.F32), dtype)
 
 
