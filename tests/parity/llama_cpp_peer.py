@@ -1,12 +1,14 @@
 """Run by the Python that has `llama-cpp-python`: computes log-probabilities, and rewrites files in quantised types.
 
-Reads one JSON object per line: {"path", "sequences"} or {"quantise", "to", "type"}; answers each with one line.
+Reads one JSON object per line: {"path", "sequences"}, {"embed", "sequences"} or {"quantise", "to", "type"};
+answers each with one line.
 """
 
 import ctypes
 import json
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import llama_cpp  # type: ignore[import-not-found]
@@ -14,20 +16,40 @@ import llama_cpp  # type: ignore[import-not-found]
 CONTEXT = 512
 
 
-def log_probabilities(path: str, sequences: list[list[int]]) -> list[list[float]]:
-    """Of every token after the last one of each sequence."""
+def with_model(path: str, sequences: list[list[int]], compute: Callable[[Any, list[int]], list[Any]]) -> list[Any]:
+    """What is computed of each sequence with the model."""
     options = llama_cpp.llama_model_default_params()
     options.n_gpu_layers = 0
     model = llama_cpp.llama_model_load_from_file(path.encode(), options)
     if not model:
         raise ValueError("llama.cpp does not load the file")
     try:
-        return [_of_sequence(model, sequence) for sequence in sequences]
+        return [compute(model, sequence) for sequence in sequences]
     finally:
         llama_cpp.llama_model_free(model)
 
 
-def _of_sequence(model: Any, tokens: list[int]) -> list[float]:
+def rows(model: Any, tokens: list[int]) -> list[list[float]]:
+    """What an encoder makes of each token."""
+    options = llama_cpp.llama_context_default_params()
+    options.n_ctx = options.n_batch = options.n_ubatch = CONTEXT
+    options.embeddings = True
+    options.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_NONE
+    context = llama_cpp.llama_init_from_model(model, options)
+    if not context:
+        raise ValueError("llama.cpp makes no context")
+    try:
+        ids = (llama_cpp.llama_token * len(tokens))(*tokens)
+        if llama_cpp.llama_encode(context, llama_cpp.llama_batch_get_one(ids, len(tokens))) != 0:
+            raise ValueError("llama.cpp does not encode")
+        width = llama_cpp.llama_model_n_embd(model)
+        return [llama_cpp.llama_get_embeddings_ith(context, row)[:width] for row in range(len(tokens))]
+    finally:
+        llama_cpp.llama_free(context)
+
+
+def log_probabilities(model: Any, tokens: list[int]) -> list[float]:
+    """Of every token after the last one."""
     options = llama_cpp.llama_context_default_params()
     options.n_ctx = options.n_batch = options.n_ubatch = CONTEXT
     options.n_threads = options.n_threads_batch = 2
@@ -64,8 +86,11 @@ def main() -> None:
         try:
             if "quantise" in wanted:
                 answer = {"done": quantise(wanted["quantise"], wanted["to"], wanted["type"])}
+            elif "embed" in wanted:
+                answer = {"rows": with_model(wanted["embed"], wanted["sequences"], rows)}
             else:
-                answer = {"log_probabilities": log_probabilities(wanted["path"], wanted["sequences"])}
+                path = wanted["path"]
+                answer = {"log_probabilities": with_model(path, wanted["sequences"], log_probabilities)}
         except ValueError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from freehold.checkpoints import write_gguf
 from freehold.checkpoints.base import MemoryCheckpoint, Naming
 from freehold.models import load_model
 from freehold.models.encoder import Encoder
@@ -18,6 +20,7 @@ from freehold.models.loading import load_network
 from freehold.ops import create_ops
 from freehold.ops.batch import Batch
 from freehold.tensors import Tensor, WeightType
+from tests.parity.peer import Peer
 from tests.support.configurations.bert import ENCODERS
 from tests.support.tiny import checkpoint_of, relative_error, with_wide_weights
 
@@ -88,6 +91,17 @@ def test_gguf_gives_the_same_rows() -> None:
     contents = {one.info.name: Tensor(one.info, one.data()) for one in exported.tensors}
     back = MemoryCheckpoint(exported.config, contents, naming=Naming.GGUF)
     assert np.array_equal(rows_of(load(back, "native")), rows_of(load(checkpoint, "native")))
+
+
+@pytest.mark.parametrize("name", ["bert", "bert-masked"])
+def test_llama_cpp_computes_what_we_write_as_we_do(peer: Peer, name: str, tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(reference(name))
+    exported = export(checkpoint, Naming.GGUF, None, name)
+    write_gguf(tmp_path / "bert.gguf", {**exported.config, "tokenizer.ggml.model": "no_vocab"}, exported.tensors)
+    answer = peer.ask(embed=str(tmp_path / "bert.gguf"), sequences=SEQUENCES)
+    theirs = np.concatenate([np.array(rows, np.float32) for rows in answer["rows"]])
+    # llama.cpp takes GELU from a table of float16.
+    assert relative_error(rows_of(load(checkpoint, "native")), theirs) < 2e-3
 
 
 def test_an_encoder_is_no_language_model() -> None:

@@ -5,12 +5,7 @@ Needs a Python that has llama-cpp-python, named by FREEHOLD_LLAMA_PYTHON; `make 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +19,7 @@ from freehold.models.export import export
 from freehold.models.registry import family_of
 from freehold.ops import create_ops
 from freehold.ops.batch import Batch
+from tests.parity.peer import Peer
 from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference
 
 SEQUENCES = [list(range(1, 60)), [3, 1, 4, 1, 5, 9, 2, 6], [42]]
@@ -51,41 +47,8 @@ def has_words(name: str) -> bool:
 KNOWN = [name for name in CONFIGURATIONS if name not in LEFT_OUT and has_words(name)]
 
 
-class Peer:
-    """llama.cpp in a process of its own."""
-
-    def __init__(self, python: str):
-        script = Path(__file__).with_name("llama_cpp_peer.py")
-        self._process = subprocess.Popen(
-            [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def ask(self, **wanted: object) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(wanted) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, "llama.cpp ended"
-        answer: dict[str, Any] = json.loads(line)
-        assert "error" not in answer, answer["error"]
-        return answer
-
-    def log_probabilities(self, path: Path) -> np.ndarray:
-        return np.array(self.ask(path=str(path), sequences=SEQUENCES)["log_probabilities"])
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    python = os.environ.get("FREEHOLD_LLAMA_PYTHON")
-    if not python:
-        pytest.skip("FREEHOLD_LLAMA_PYTHON names no Python that has llama-cpp-python")
-    started = Peer(python)
-    yield started
-    started.close()
+def log_probabilities(peer: Peer, path: Path) -> np.ndarray:
+    return np.array(peer.ask(path=str(path), sequences=SEQUENCES)["log_probabilities"])
 
 
 def our_log_probabilities(checkpoint: Checkpoint) -> np.ndarray:
@@ -109,7 +72,7 @@ def written(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", KNOWN)
 def test_llama_cpp_computes_what_we_write_as_we_do(peer: Peer, name: str, tmp_path: Path) -> None:
     path = written(name, tmp_path)
-    ours, theirs = our_log_probabilities(open_checkpoint(path)), peer.log_probabilities(path)
+    ours, theirs = our_log_probabilities(open_checkpoint(path)), log_probabilities(peer, path)
     assert np.abs(ours - theirs).max() < 1e-3 * np.abs(ours).max()
 
 
@@ -126,6 +89,6 @@ def test_what_llama_cpp_quantises_we_read(peer: Peer, name: str, kind: str, tmp_
     assert peer.ask(quantise=str(path), to=str(quantised), type=TYPES[kind])["done"]
     checkpoint = open_checkpoint(quantised)
     assert kind in {info.type for info in checkpoint.tensors.values()}
-    ours, theirs = our_log_probabilities(checkpoint), peer.log_probabilities(quantised)
+    ours, theirs = our_log_probabilities(checkpoint), log_probabilities(peer, quantised)
     # Both round activations to 8 bits, each in its own blocks.
     assert np.abs(ours - theirs).max() < 0.1 * np.abs(ours).max()

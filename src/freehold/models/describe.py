@@ -143,7 +143,7 @@ def to_gguf(config: ModelConfig, name: str) -> dict[str, Any]:
         values["attention.sliding_window"] = windows.pop()
     said = {key: value for key, value in (values | extra).items() if value is not None}
     return {"general.architecture": architecture, "general.name": name} | {
-        f"{architecture}.{key}": value for key, value in said.items()
+        key if key.startswith("tokenizer.") else f"{architecture}.{key}": value for key, value in said.items()
     }
 
 

@@ -58,5 +58,6 @@ class Network(Module, ABC):
 
     @classmethod
     def to_gguf(cls, config: ModelConfig) -> Mapping[str, Any]:
-        """What GGUF metadata say beyond, or other than, `describe.to_gguf`; keys without the architecture's prefix."""
+        """What GGUF metadata say beyond, or other than, `describe.to_gguf`; keys without the architecture's prefix,
+        but those of the tokenizer as they are."""
         return {}

@@ -110,7 +110,9 @@ class Bert(Encoder):
 
     @classmethod
     def to_gguf(cls, config: ModelConfig) -> Mapping[str, Any]:
+        assert isinstance(config, EncoderConfig)
         return {
+            "tokenizer.ggml.token_type_count": config.token_types,
             "attention.layer_norm_rms_epsilon": None,
             "attention.layer_norm_epsilon": config.norm_epsilon,
             "attention.causal": False,
