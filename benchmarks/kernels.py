@@ -1,5 +1,5 @@
-"""Speed of the kernels: read bandwidth for one token, multiply-adds for many, mixtures of experts, attention over a long
-context.
+"""Speed of the kernels: read bandwidth for one token, multiply-adds for many, mixtures of experts, and attention over a
+long context.
 
     python benchmarks/kernels.py [--shape 4096x2048] [--seconds 0.5]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 
 from freehold.errors import UnsupportedTensorType
+from freehold.ops.native.experts import pack_experts
 from freehold.ops.native.sizes import held_bytes
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import ASSEMBLED_TYPES, BLOCK_FORMATS, Tensor, TensorInfo, TensorType, WeightType
@@ -47,7 +50,15 @@ def test_columns_that_fill_no_block(dtype: WeightType | None) -> None:
 
 
 def test_vectors_are_float32() -> None:
-    assert held_bytes(TensorInfo("norm", (100,), TensorType.BF16), WeightType.Q4) == 400
+    for shape in ((100,), (), (4, 5, 5)):
+        assert held_bytes(TensorInfo("norm", shape, TensorType.BF16), WeightType.Q4) == 4 * prod(shape)
+
+
+def test_experts_are_packed_one_by_one() -> None:
+    tensors = [random_tensor(TensorType.Q4_0, 13, 96) for _ in range(3)]
+    packed = pack_experts([[tensor, tensor] for tensor in tensors], None, WeightType.Q8)
+    held = sum(matrix.bytes for parts in packed.parts for matrix in parts)
+    assert held == 6 * held_bytes(tensors[0].info, WeightType.Q8)
 
 
 def test_type_without_kernels_is_named() -> None:

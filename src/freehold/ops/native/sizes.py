@@ -32,12 +32,12 @@ def held_bytes(info: TensorInfo, dtype: WeightType | None) -> int:
 
     Args:
         info: how it is stored.
-        dtype: as for `pack_linear`. Parameters of one dimension are always float32.
+        dtype: as for `pack_linear` and `pack_experts`. Parameters that are no matrices are always float32.
 
     Raises:
         UnsupportedTensorType: it is stored in a type that we do not compute with.
     """
-    if len(info.shape) == 1:
+    if len(info.shape) != 2:
         return info.elements * 4
     rows, columns = info.shape
     padded_rows = -(-rows // ROWS_PER_PANEL) * ROWS_PER_PANEL
