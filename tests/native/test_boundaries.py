@@ -80,6 +80,31 @@ def latent_arguments() -> dict[str, Any]:
     }
 
 
+def experts(count: int, rows: int = 16, columns: int = 32) -> _kernels.ExpertsWeight:
+    return _kernels.ExpertsWeight([identity(rows, columns)] * count)
+
+
+def experts_arguments() -> dict[str, Any]:
+    """Four experts, of 8 hidden features, for three rows."""
+    return {
+        "x": floats(3, 32),
+        "router_logits": floats(3, 4),
+        "gate_up": experts(4),
+        "down": experts(4, 32, 8),
+        "selection_bias": floats(4),
+        "top_k": 2,
+        "scoring": "softmax",
+        "normalise": True,
+        "scale": 1.0,
+        "groups": 4,
+        "groups_kept": 2,
+        "weigh_inputs": False,
+        "activation": "silu",
+        "limit": None,
+        "out": floats(3, 32),
+    }
+
+
 CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "linear": (_kernels.linear, lambda: {"x": floats(3, 32), "weight": identity(), "out": floats(3, 16)}),
     "embed": (_kernels.embed, lambda: {"table": identity(), "token_ids": ints(3, 0), "out": floats(2, 32)}),
@@ -117,6 +142,11 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "scale_rows": (_kernels.scale_rows, lambda: {"x": floats(3, 2, 8), "factors": floats(3)}),
     "attention": (_kernels.attention, attention_arguments),
     "latent_attention": (_kernels.latent_attention, latent_arguments),
+    "experts": (_kernels.experts, experts_arguments),
+    "head_linear": (
+        _kernels.head_linear,
+        lambda: {"x": floats(3, 2, 32), "weight": experts(2), "out": floats(3, 2, 16)},
+    ),
     "pack_codes": (
         _kernels.pack_codes,
         lambda: {"codes": np.zeros((8, 32), np.uint8), "target": "q4", "first": 0, "out": np.zeros(128, np.uint8)},
@@ -204,7 +234,8 @@ def test_arrays_that_cannot_be_written_are_refused_as_results(name: str) -> None
     call, arguments = CALLS[name]
     for argument in ("out", "cosines", "sines", "keys", "values", "gate_up"):
         value = arguments().get(argument)
-        if value is None or (name == "rope" and argument != "x") or (name == "pack_floats" and argument == "values"):
+        untouched = (name == "rope" and argument != "x") or (name == "pack_floats" and argument == "values")
+        if untouched or not isinstance(value, np.ndarray):
             continue
         value.flags.writeable = False
         with pytest.raises(REFUSED):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,104 +14,12 @@ from freehold.ops.base import Routing
 from freehold.ops.native import NativeOps
 from freehold.tensors import Tensor, TensorType, WeightType
 from tests.native import reference
-from tests.native.reference import Float32Array, Float64Array
+from tests.native.mixtures import COUNT, FEATURES, ROUTINGS, WIDTH, Mixture, pack
+from tests.native.reference import Float32Array
 
 hypothesis_settings = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
-
-ROUTINGS = {
-    "softmax": Routing(3),
-    "as they are": Routing(3, normalise=False),
-    "sigmoid": Routing(2, "sigmoid", scale=2.5),
-    "groups": Routing(3, "sigmoid", groups=4, groups_kept=2, scale=1.5),
-    "groups of softmax": Routing(4, groups=4, groups_kept=2),
-    "inputs": Routing(1, "sigmoid", normalise=False, weigh_inputs=True),
-    "all": Routing(12),
-}
-COUNT, FEATURES, WIDTH = 12, 40, 24
-
-
-def best(values: Float64Array, count: int) -> list[int]:
-    return sorted(range(len(values)), key=lambda i: (-values[i], i))[:count]
-
-
-def route(logits: Float32Array, bias: Float32Array | None, routing: Routing) -> Float64Array:
-    """Weight of every expert for one row, zero for those that are not chosen."""
-    wide = logits.astype(np.float64)
-    scores = np.exp(wide - wide.max()) / np.exp(wide - wide.max()).sum()
-    if routing.scoring == "sigmoid":
-        scores = 1 / (1 + np.exp(-wide))
-    ranked = scores if bias is None else scores + bias
-    if routing.groups > 1:
-        grouped = ranked.reshape(routing.groups, -1)
-        worth = np.sort(grouped, axis=1)[:, -2:].sum(axis=1)
-        ranked = np.full_like(grouped, -np.inf)
-        for group in best(worth, routing.groups_kept):
-            ranked[group] = grouped[group]
-        ranked = ranked.reshape(-1)
-    weights = np.zeros(len(logits))
-    chosen = best(ranked, routing.top_k)
-    weights[chosen] = scores[chosen]
-    if routing.normalise:
-        weights /= weights.sum()
-    return weights * routing.scale
-
-
-def pack(seed: int, outputs: int, inputs: int, count: int = COUNT, bias: bool = False) -> _kernels.ExpertsWeight:
-    """Experts of which each is stored in another way, where its inputs fill the blocks of that."""
-    kinds = [TensorType.F32, TensorType.Q8_0, TensorType.Q4_0, TensorType.F16] if inputs % 32 == 0 else [TensorType.F32]
-    parts = [[reference.random_tensor(seed + i, kinds[i % len(kinds)], outputs, inputs)] for i in range(count)]
-    biases = [[Tensor.from_array("bias", reference.random_values(seed + 500 + i, outputs))] for i in range(count)]
-    return NativeOps().pack_experts(parts, biases if bias else None, None)
-
-
-class Mixture:
-    """A layer of random experts, and what it should make of rows."""
-
-    def __init__(self, seed: int, count: int = COUNT, features: int = FEATURES, width: int = WIDTH, bias: bool = True):
-        self.ops = NativeOps()
-        self.gate_up = pack(seed, 2 * width, features, count, bias)
-        self.down = pack(seed + 100, features, width, count, bias)
-
-    def __call__(
-        self,
-        x: Float32Array,
-        logits: Float32Array,
-        routing: Routing,
-        *,
-        bias: Float32Array | None = None,
-        activation: str = "silu",
-        limit: float | None = None,
-    ) -> Float32Array:
-        return self.ops.experts(
-            x,
-            logits,
-            self.gate_up,
-            self.down,
-            selection_bias=bias,
-            routing=routing,
-            activation=activation,
-            limit=limit,
-        )
-
-    def expected(
-        self, x: Float32Array, logits: Float32Array, routing: Routing, bias: Float32Array | None, activation: str
-    ) -> Float64Array:
-        result = np.zeros(x.shape)
-        for row in range(len(x)):
-            for number, weight in enumerate(route(logits[row], bias, routing)):
-                if weight:
-                    before, behind = (weight, 1.0) if routing.weigh_inputs else (1.0, weight)
-                    gate_up, down = one(self.gate_up, number), one(self.down, number)
-                    weighed = x[row : row + 1] * np.float32(before)
-                    result[row] += behind * self.ops.gated_mlp(weighed, gate_up, down, activation)[0]
-        return result
-
-
-def one(weight: _kernels.ExpertsWeight, number: int) -> _kernels.LinearWeight:
-    """The number's expert as a weight of its own, without its bias."""
-    return _kernels.LinearWeight(weight.parts[number])
 
 
 @pytest.mark.parametrize("name", ROUTINGS)
@@ -185,84 +92,6 @@ def test_views_of_wider_rows(isa: str) -> None:
     np.testing.assert_array_equal(result, mixture(x.copy(), logits.copy(), Routing(2)))
 
 
-@pytest.mark.parametrize("groups", [1, 3])
-@pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
-def test_the_earlier_of_two_equal_experts_is_chosen(isa: str, scoring: str, groups: int) -> None:
-    mixture = Mixture(1)
-    x = reference.random_values(2, 1, FEATURES)
-    level = np.zeros((1, COUNT), np.float32)
-    routing = Routing(2, scoring, groups=groups, groups_kept=1)
-    first_two = np.full((1, COUNT), -80, np.float32)
-    first_two[0, :2] = 0
-    equal = mixture(x, level, replace(routing, normalise=True))
-    np.testing.assert_array_equal(equal, mixture(x, first_two, routing))
-    late = level.copy()
-    late[0, 7:] = 1
-    expected = np.full((1, COUNT), -80, np.float32)
-    expected[0, 7 if groups == 1 else 8 : 9 if groups == 1 else 10] = 1
-    np.testing.assert_array_equal(mixture(x, late, routing), mixture(x, expected, routing))
-
-
-@pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
-def test_logits_whose_scores_round_to_the_same_are_told_apart(isa: str, scoring: str) -> None:
-    mixture = Mixture(1)
-    x = reference.random_values(2, 1, FEATURES)
-    logits = np.full((1, COUNT), -200, np.float32)
-    logits[0, 3:6] = [-120, 40, 80]  # sigmoids of the last two are 1, softmax of the others 0
-    alone = np.full((1, COUNT), -200, np.float32)
-    alone[0, 5] = 80
-    np.testing.assert_array_equal(mixture(x, logits, Routing(1, scoring)), mixture(x, alone, Routing(1, scoring)))
-
-
-@pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("groups", [1, 4])
-def test_logits_that_are_not_numbers_spoil_their_own_row_only(isa: str, groups: int, scoring: str) -> None:
-    mixture = Mixture(1)
-    routing = Routing(2, scoring, groups=groups, groups_kept=1)
-    x, logits = reference.random_values(2, 4, FEATURES), reference.random_values(3, 4, COUNT)
-    expected = mixture(x, logits, routing)
-    spoilt = logits.copy()
-    spoilt[1, 5] = np.nan
-    spoilt[2] = np.nan
-    result = mixture(x, spoilt, routing)
-    np.testing.assert_array_equal(result[[0, 3]], expected[[0, 3]])
-    assert np.isnan(result[1:3]).all()
-    for bias in (np.full(COUNT, np.nan, np.float32), np.full(COUNT, np.inf, np.float32)):
-        assert mixture(x, logits, routing, bias=bias).shape == x.shape  # whatever that means, it ends
-    x[1] = np.nan
-    result = mixture(x, logits, routing)
-    np.testing.assert_array_equal(result[[0, 2, 3]], expected[[0, 2, 3]])
-    assert np.isnan(result[1]).all()
-
-
-def test_an_infinite_logit(isa: str) -> None:
-    mixture = Mixture(1)
-    x, logits = reference.random_values(2, 1, FEATURES), reference.random_values(3, 1, COUNT)
-    logits[0, 4] = -np.inf
-    assert np.isfinite(mixture(x, logits, Routing(3))).all()
-    logits[0, 4] = np.inf
-    assert np.isnan(mixture(x, logits, Routing(3))).all()  # a softmax of it is infinity over infinity
-    assert np.isfinite(mixture(x, logits, Routing(3, "sigmoid"))).all()
-
-
-def test_an_expert_that_weighs_nothing_does_nothing(isa: str) -> None:
-    """Even where it would make infinity of a row: its score is exactly zero."""
-    ops = NativeOps()
-    plain, huge = (Tensor.from_array("weight", np.full((2, 1), size, np.float32)) for size in (1, 3e38))
-    down = [[Tensor.from_array("down", np.full((1, 1), size, np.float32))] for size in (1, 3e38)]
-    result = ops.experts(
-        np.ones((1, 1), np.float32),
-        np.array([[0, -200]], np.float32),
-        ops.pack_experts([[plain], [huge]], None, None),
-        ops.pack_experts(down, None, None),
-        selection_bias=None,
-        routing=Routing(2),
-        activation="relu",
-        limit=None,
-    )
-    np.testing.assert_array_equal(result, [[1]])
-
-
 def test_more_rows_than_one_turn_takes(isa: str) -> None:
     """64 experts for each row, and 4096 outputs of each: a quarter of a gigabyte are 255 rows."""
     ops = NativeOps()
@@ -283,53 +112,7 @@ def test_more_rows_than_one_turn_takes(isa: str) -> None:
     np.testing.assert_array_equal(results[0][200:], results[1])
 
 
-# --- a weight of each head --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("inputs", [24, 64])
-def test_head_linear(isa: str, inputs: int) -> None:
-    ops = NativeOps()
-    weight = pack(1, 13, inputs, count=5)
-    wide = reference.random_values(2, 7, 5 * (inputs + 3) + 4)
-    whole = wide[:, : 5 * (inputs + 3)].reshape(7, 5, inputs + 3)
-    for x in (whole[:, :, 3:], whole[:, :, 3:].copy()):
-        result = ops.head_linear(x, weight)
-        for head in range(5):
-            np.testing.assert_array_equal(result[:, head], ops.linear(x[:, head].copy(), one(weight, head)))
-    np.testing.assert_array_equal(ops.head_linear(whole[3:4, :, 3:], weight), result[3:4])
-    assert ops.head_linear(whole[:0, :, 3:], weight).shape == (0, 5, 13)
-
-
-def test_heads_that_do_not_fit_are_refused() -> None:
-    ops, weight = NativeOps(), pack(1, 13, 24, count=5)
-    with pytest.raises(ValueError, match=r"x.shape\[1\] is 4, must be 5"):
-        ops.head_linear(np.zeros((1, 4, 24), np.float32), weight)
-    with pytest.raises(ValueError, match=r"x.shape\[2\] is 23, must be 24"):
-        ops.head_linear(np.zeros((1, 5, 23), np.float32), weight)
-    with pytest.raises(ValueError, match="x has 2 dimensions, must have 3"):
-        ops.head_linear(np.zeros((1, 24), np.float32), weight)
-
-
 # --- bad input --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("routing", "message"),
-    [
-        (Routing(0), "top_k is 0, must be from 1 to 12"),
-        (Routing(13), "top_k is 13, must be from 1 to 12"),
-        (Routing(4, groups=4, groups_kept=1), "top_k is 4, must be from 1 to 3"),
-        (Routing(1, groups=5), "12 experts cannot be divided into 5 groups"),
-        (Routing(1, groups=0), "groups is 0, must be from 1 to 12"),
-        (Routing(1, groups=4, groups_kept=5), "groups_kept is 5, must be from 1 to 4"),
-        (Routing(1, groups=4, groups_kept=0), "groups_kept is 0, must be from 1 to 4"),
-        (Routing(1, "argmax"), "scoring is 'argmax', must be softmax or sigmoid"),
-        (Routing(1, scale=float("nan")), "scale is nan, must be finite"),
-    ],
-)
-def test_routings_that_make_no_sense_are_refused(routing: Routing, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Mixture(1)(np.zeros((1, FEATURES), np.float32), np.zeros((1, COUNT), np.float32), routing)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold.ops.native import NativeOps
-from freehold.tensors import TensorType
+from freehold.tensors import Tensor, TensorType
 from tests.native import reference
 
 hypothesis_settings = settings(
@@ -97,3 +97,11 @@ def test_one_factor_for_each_row_is_wanted() -> None:
     for x in (np.zeros(3, np.float32), np.zeros((1, 1, 1, 1), np.float32)):
         with pytest.raises(ValueError, match=f"x has {x.ndim} dimensions, must have 2 or 3"):
             NativeOps().scale(x, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 1, 3), (0, 4)])
+def test_vectors_keep_their_shape(shape: tuple[int, ...]) -> None:
+    values = np.asarray(reference.random_values(1, *shape), np.float32)
+    vector = NativeOps().vector(Tensor.from_array("values", values.astype(np.float16)))
+    assert vector.flags.c_contiguous
+    np.testing.assert_array_equal(vector, values.astype(np.float16).astype(np.float32), strict=True)
