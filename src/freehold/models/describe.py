@@ -54,7 +54,9 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
         values |= {"rope_theta": config.rope.theta, "rope_scaling": _scaling_words(config.rope)}
         if config.rope.dimensions != config.head_dim:
             values["partial_rotary_factor"] = config.rope.dimensions / config.head_dim
-    return values | dict(family.to_hugging_face(config))
+    own = family.to_hugging_face(config)
+    left_out = {key for key in values if key in own and own[key] is None}
+    return {key: value for key, value in (values | dict(own)).items() if key not in left_out}
 
 
 def _scaling_words(rope: RopeConfig) -> dict[str, Any] | None:

@@ -49,7 +49,8 @@ class Network(Module, ABC):
     @classmethod
     @abstractmethod
     def to_hugging_face(cls, config: ModelConfig) -> Mapping[str, Any]:
-        """What config.json says of this family beyond, or other than, `describe.to_hugging_face`."""
+        """What config.json says of this family beyond, or other than, `describe.to_hugging_face`; None for one of its
+        keys leaves that out."""
 
     @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:

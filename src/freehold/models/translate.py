@@ -90,9 +90,11 @@ def windows_by_type(fields: Fields, layers: int, default: tuple[bool, ...]) -> t
     return tuple(window if one else None for one in sliding)
 
 
-def layer_types(config: ModelConfig) -> list[str]:
+def window_words(config: ModelConfig) -> dict[str, Any]:
     """The inverse of `windows_by_type`."""
-    return ["full_attention" if window is None else "sliding_attention" for window in config.windows]
+    kinds = ["full_attention" if window is None else "sliding_attention" for window in config.windows]
+    window = next((window for window in config.windows if window is not None), None)
+    return {"layer_types": kinds} | ({} if window is None else {"sliding_window": window})
 
 
 def rope_from_hugging_face(fields: Fields, head_dim: int, *, theta: float = 10000.0, share: float = 1.0) -> RopeConfig:

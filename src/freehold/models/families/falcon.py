@@ -146,6 +146,7 @@ class Falcon(Decoder):
     def to_hugging_face(cls, config: ModelConfig) -> Mapping[str, Any]:
         assert isinstance(config, FalconConfig)
         return {
+            "head_dim": None,
             "num_kv_heads": config.kv_heads,
             "multi_query": config.kv_heads == 1,
             "ffn_hidden_size": config.intermediate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from freehold.models.translate import (
     decoder_from_hugging_face,
     gguf_layer_count,
     layer_count,
-    layer_types,
+    window_words,
     windows_by_type,
 )
 from freehold.models.weights import LESS_ONE, Stored, WeightMap, with_names
@@ -105,12 +106,10 @@ class Gemma2(Decoder):
             "attention_bias": config.qkv_bias,
             "hidden_act": activation,
             "hidden_activation": activation,
-            "query_pre_attn_scalar": round(config.attention_scale**-2, 6),
+            "query_pre_attn_scalar": _whole(config.attention_scale**-2),
             "attn_logit_softcapping": config.attention_softcap,
             "final_logit_softcapping": config.logit_softcap,
-            "sliding_window": next((window for window in config.windows if window), None),
-            "layer_types": layer_types(config),
-        }
+        } | window_words(config)
 
     @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:
@@ -155,6 +154,12 @@ class Gemma2(Decoder):
             "attn_logit_softcapping": config.attention_softcap,
             "final_logit_softcapping": config.logit_softcap,
         }
+
+
+def _whole(number: float) -> int | float:
+    """The whole number that is meant, where one is."""
+    nearest = round(number)
+    return nearest if math.isclose(number, nearest, rel_tol=1e-9) else number
 
 
 def _alternating(layers: int) -> tuple[bool, ...]:

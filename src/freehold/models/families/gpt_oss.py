@@ -18,9 +18,9 @@ from freehold.models.translate import (
     experts_from_gguf,
     gguf_layer_count,
     layer_count,
-    layer_types,
     rope_from_gguf,
     rope_from_hugging_face,
+    window_words,
     windows_by_type,
 )
 from freehold.models.weights import Stored, WeightMap, interleaved_parts, with_names
@@ -113,13 +113,15 @@ class GptOss(Decoder):
         words: dict[str, Any] = {
             "hidden_act": "silu",
             "attention_bias": config.qkv_bias,
-            "sliding_window": next((window for window in config.windows if window), None),
-            "layer_types": layer_types(config),
             "num_local_experts": config.experts.count,
             "num_experts_per_tok": config.experts.routing.top_k,
             "swiglu_limit": config.swiglu_limit,
         }
-        return words | ({"rope_scaling": {"rope_type": "default"}} if config.rope.scaling is None else {})
+        return (
+            words
+            | window_words(config)
+            | ({"rope_scaling": {"rope_type": "default"}} if config.rope.scaling is None else {})
+        )
 
     @classmethod
     def from_gguf(cls, fields: Fields, checkpoint: Checkpoint) -> ModelConfig:

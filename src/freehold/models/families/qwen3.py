@@ -16,7 +16,7 @@ from freehold.models.translate import (
     decoder_from_gguf,
     decoder_from_hugging_face,
     layer_count,
-    layer_types,
+    window_words,
     windows_by_type,
 )
 from freehold.models.weights import WeightMap, with_names
@@ -79,9 +79,8 @@ class Qwen3(Decoder):
         return {
             "attention_bias": config.qkv_bias,
             "use_sliding_window": window is not None,
-            "sliding_window": window,
             "max_window_layers": next((layer for layer, one in enumerate(config.windows) if one), config.layers),
-            "layer_types": layer_types(config),
+            **window_words(config),
         }
 
     @classmethod
