@@ -57,6 +57,24 @@ def test_manifest_locks_every_file_by_its_hash(
     assert not home.downloads(NAME, "safetensors").exists()
 
 
+def test_an_encoder_comes_with_what_says_how_its_rows_become_a_vector(hub: FakeHub) -> None:
+    files = {name: name.encode() for name in ("config.json", "model.safetensors", "modules.json", "train/config.json")}
+    files |= {"sentence_bert_config.json": b"{}", "1_Pooling/config.json": b"pooling", "2_Dense/model.safetensors": b""}
+    hub.repositories["org/encoder"] = FakeRepository(files)
+    model = pull("org/encoder")
+    assert (model.path / "1_Pooling" / "config.json").read_bytes() == b"pooling"
+    assert {str(path.relative_to(model.path)) for path in model.path.rglob("*") if path.is_file()} == {
+        "config.json",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+    }
+    assert pull("org/encoder").revision == model.revision
+    assert remove("org/encoder")
+    assert not model.path.exists()
+
+
 @pytest.mark.parametrize("tag", ["Q4_K_M", "q4_k_m", "tiny.Q4_K_M"])
 def test_gguf_quantisation_picks_exactly_one_file(hub: FakeHub, gguf_repository: FakeRepository, tag: str) -> None:
     hub.repositories["org/tiny"] = gguf_repository

@@ -89,6 +89,7 @@ def install(home: Home, name: ModelName, manifest: Manifest, downloads: Mapping[
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         for file in manifest.files:
+            (folder / file.name).parent.mkdir(exist_ok=True)
             _link(home.blobs / file.sha256, folder / file.name)
         sync_folder(folder)
         manifest.write(variant / MANIFEST)

@@ -23,7 +23,10 @@ _TEXTS = ("name", "variant", "entry", "endpoint", "revision", "pulled")
 
 @dataclass(frozen=True, slots=True)
 class LockedFile:
-    """A file of a model: its name in the model's folder, its size in bytes and the SHA-256 of its content."""
+    """A file of a model: its name in the model's folder, its size in bytes and the SHA-256 of its content.
+
+    A name may lead into one folder below, as `1_Pooling/config.json` does.
+    """
 
     name: str
     size: int
@@ -116,7 +119,8 @@ def _locked_file(path: Path, content: object) -> LockedFile:
     if not isinstance(content, dict) or set(content) != {"name", "size", "sha256"}:
         raise _damaged(path, "an entry of files is not name, size and sha256")
     name, size, sha256 = content["name"], content["size"], content["sha256"]
-    if not isinstance(name, str) or not is_file_name(name):
+    parts = name.split("/") if isinstance(name, str) else []
+    if not 1 <= len(parts) <= 2 or not all(is_file_name(part) for part in parts):
         raise _damaged(path, f"{name!r} is not a file name")
     if type(size) is not int or size < 0:
         raise _damaged(path, f"the size of {name} is {size!r}")

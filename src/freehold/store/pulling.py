@@ -125,7 +125,7 @@ class _Transfer:
             revision=self._repository.revision,
             licence=self._repository.licence,
             pulled=datetime.now(UTC).isoformat(timespec="seconds"),
-            files=tuple(LockedFile(file.name, file.size, sha256) for file, sha256 in files),
+            files=tuple(LockedFile(selection.stored_name(file), file.size, sha256) for file, sha256 in files),
         )
 
     def _has_blob(self, file: RemoteFile) -> bool:
@@ -152,5 +152,5 @@ def _is_current(folder: Path, repository: Repository, selection: Selection) -> b
     except StoreError:
         return False  # pulling again is what repairs a damaged manifest
     same = manifest.revision == repository.revision
-    same = same and {file.name for file in manifest.files} == {file.name for file in selection.files}
+    same = same and {file.name for file in manifest.files} == {selection.stored_name(file) for file in selection.files}
     return same and complete(folder, manifest) is None

@@ -19,7 +19,10 @@ _BESIDE_WEIGHTS = frozenset({
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
     "chat_template.json", "tekken.json", "README.md", "LICENSE", "LICENSE.txt", "LICENSE.md",
+    "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
 })  # fmt: skip
+# How sentence-transformers describes what follows an encoder.
+_MODULE_SETTINGS = re.compile(r"\d+_[A-Za-z]+/config\.json")
 _BESIDE_SUFFIXES = (".tiktoken",)
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _NOT_A_MODEL = re.compile(r"(^|[-._])(mmproj|imatrix)([-._]|$)", re.IGNORECASE)
@@ -57,6 +60,10 @@ class Selection:
     variant: str
     entry: str
     files: tuple[RemoteFile, ...]
+
+    def stored_name(self, file: RemoteFile) -> str:
+        """The file's place in the model's folder: GGUF files lie side by side, wherever the repository has them."""
+        return file.name if self.entry else file.path
 
 
 def holds_safetensors(listing: Iterable[RemoteFile]) -> bool:
@@ -180,7 +187,7 @@ def _shards(name: ModelName, index: bytes) -> list[str]:
 
 
 def _is_beside(path: str) -> bool:
-    return path.endswith(_BESIDE_SUFFIXES) and is_file_name(path)
+    return (path.endswith(_BESIDE_SUFFIXES) and is_file_name(path)) or _MODULE_SETTINGS.fullmatch(path) is not None
 
 
 def _no_weights(name: ModelName, listing: Iterable[RemoteFile]) -> StoreError:
