@@ -4,7 +4,7 @@ long context.
     python benchmarks/kernels.py [--shape 4096x2048] [--seconds 0.5]
 
 Prints a table and ends in one line of JSON. Weights are random, and so many copies are multiplied in turn that one
-token never finds them in the cache. The fastest run counts: on a machine that does other things too, the others say
+token never finds them in the cache. The fastest turn counts: on a machine that does other things too, the others say
 more about those.
 """
 
@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle
 from typing import Literal, get_args
 
 import numpy as np
@@ -65,22 +64,27 @@ def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
     scales: npt.NDArray[np.float16 | np.float32] = np.full(-(-rows // 8) * 8 * columns // group, 0.01, np.float16)
     if kind == "q4 minimum":
         scales = scales.astype(np.float32)
-        return _kernels.Matrix(format_, rows, columns, codes, scales, scales)
+        return _kernels.Matrix(format_, rows, columns, codes, scales, scales.copy())
     return _kernels.Matrix(format_, rows, columns, codes, scales, group=group, offset=8 if kind == "q4" else 0)
 
 
 def fastest(runs: Sequence[Callable[[], object]], seconds: float) -> float:
-    """The shortest time that one of the runs took, of all turns that fit into so many seconds."""
+    """The shortest mean time of a run in one turn of all, of the turns that fit into so many seconds.
+
+    A single run may be lucky in what the cache still holds; over a turn that evens out.
+    """
+    if not runs:
+        raise ValueError("nothing to run")
     shortest = float("inf")
     end = time.perf_counter() + seconds
-    for run in cycle(runs):
+    while True:
         start = time.perf_counter()
-        run()
+        for run in runs:
+            run()
         now = time.perf_counter()
-        shortest = min(shortest, now - start)
+        shortest = min(shortest, (now - start) / len(runs))
         if now > end:
             return shortest
-    raise ValueError("nothing to run")
 
 
 def measure_linear(kind: Weight, rows: int, columns: int, tokens: int, seconds: float) -> dict[str, float]:

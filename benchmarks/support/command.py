@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.support.figures import threads
 from benchmarks.support.peer import PeerMissing
+from benchmarks.support.probing import ProbeFailed
 from benchmarks.support.sides import SideFailed
 from freehold.errors import FreeholdError
 
@@ -31,5 +32,5 @@ def run(main: Callable[[], None]) -> None:
     except FreeholdError as error:
         hint = f"\n\nhint: {error.hint}" if error.hint else ""
         sys.exit(f"error: {error}{hint}")
-    except (PeerMissing, SideFailed) as error:
+    except (PeerMissing, ProbeFailed, SideFailed) as error:
         sys.exit(f"error: {error}")
