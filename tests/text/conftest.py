@@ -16,7 +16,7 @@ from freehold.text.sources.byte_level import byte_level_tokenizer
 from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
 from freehold.text.sources.settings import Settings
 from freehold.text.sources.tiktoken import tiktoken_tokenizer
-from freehold.text.sources.wordpiece import wordpiece_tokenizer
+from freehold.text.sources.wordpiece import WordNormalisation, wordpiece_tokenizer
 from freehold.text.tokenizer import Marks
 from tests.support.assets import asset
 from tests.support.vocabularies import BYTE_PIECES, gguf_metadata, small_pieces
@@ -46,7 +46,7 @@ def _wordpiece() -> Tokenizer:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "wor", "##ld", ",", "!"]
     special = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
     marks = Marks(bos_id=2, eos_ids=(3,), opening=(2,), closing=(3,))
-    return wordpiece_tokenizer(pieces, special=special, unknown_id=1, lowercases=True, marks=marks)
+    return wordpiece_tokenizer(pieces, special=special, unknown_id=1, normalisation=WordNormalisation(), marks=marks)
 
 
 SMALL: dict[str, Callable[[], Tokenizer]] = {

@@ -17,7 +17,7 @@ INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 _BESIDE_WEIGHTS = frozenset({
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
     "chat_template.json", "tekken.json", "README.md", "LICENSE", "LICENSE.txt", "LICENSE.md",
     "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
 })  # fmt: skip

@@ -16,6 +16,7 @@ from freehold.text.sources.settings import Settings, named_templates, read_setti
 from freehold.text.sources.tekken import tekken_tokenizer
 from freehold.text.sources.tiktoken import is_rank_file, tiktoken_tokenizer
 from freehold.text.sources.tokenizer_json import json_tokenizer
+from freehold.text.sources.wordpiece import vocab_txt_tokenizer
 from freehold.text.template import ChatTemplate
 from freehold.text.tokenizer import Tokenizer
 from freehold.text.turns import turn_ends
@@ -52,7 +53,7 @@ def load_text(folder: Path) -> Text | None:
     """The tokenizer and chat template in a model's folder, or None where there is no tokenizer.
 
     Looked for are, in this order: `tokenizer.json`, `tekken.json`, `tokenizer.model` (SentencePiece or ranks) or any
-    other single `.model` file, a single `.tiktoken` file, and `vocab.json` (with `merges.txt`).
+    other single `.model` file, a single `.tiktoken` file, `vocab.json` (with `merges.txt`), and BERT's `vocab.txt`.
 
     Raises:
         TokenizerError: files that are damaged, hostile, of an unknown kind, or more than one of a kind.
@@ -94,7 +95,9 @@ def _folder_tokenizer(folder: Path, settings: Settings) -> Tokenizer | None:
     ranks = _only(folder, "*.tiktoken")
     if ranks is not None:
         return tiktoken_tokenizer(ranks, settings)
-    return vocab_and_merges_tokenizer(folder, settings) if (folder / "vocab.json").exists() else None
+    if (folder / "vocab.json").exists():
+        return vocab_and_merges_tokenizer(folder, settings)
+    return vocab_txt_tokenizer(folder / "vocab.txt") if (folder / "vocab.txt").exists() else None
 
 
 def model_file_tokenizer(path: Path, settings: Settings) -> Tokenizer:

@@ -16,7 +16,7 @@ from freehold.text.sources.byte_level import byte_level_tokenizer
 from freehold.text.sources.files import MAX_VOCABULARY, optional_flag, optional_text, token_id
 from freehold.text.sources.merges import parse_merges
 from freehold.text.sources.sentencepiece import sentencepiece_tokenizer
-from freehold.text.sources.wordpiece import CONTINUATION, wordpiece_tokenizer
+from freehold.text.sources.wordpiece import CONTINUATION, WordNormalisation, wordpiece_tokenizer
 from freehold.text.spelling import WORD_BOUNDARY
 from freehold.text.tokenizer import Marks, Tokenizer
 from freehold.text.turns import turn_ends
@@ -204,7 +204,9 @@ def _wordpiece(vocabulary: _Vocabulary) -> Tokenizer:
     marks = vocabulary.marks(opens=True, closes=True, bos=bos, eos=eos)
     if unknown is None:
         raise TokenizerError(f"{_PREFIX}unknown_token_id is missing, which a WordPiece vocabulary needs")
-    return wordpiece_tokenizer(pieces, special=special, unknown_id=unknown, lowercases=True, marks=marks)
+    return wordpiece_tokenizer(
+        pieces, special=special, unknown_id=unknown, normalisation=WordNormalisation(), marks=marks
+    )
 
 
 _BUILDERS: Mapping[str, Callable[[_Vocabulary], Tokenizer]] = {
