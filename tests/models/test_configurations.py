@@ -102,7 +102,22 @@ def test_weight_maps_cover_the_tensor_names_of_released_models(folder: str) -> N
 CONVERTED: dict[str, dict[str, Any]] = {
     "Qwen2.5-0.5B-Instruct": {"architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 24},
     "gemma-2-2b-it": {"architectures": ["Gemma2ForCausalLM"], "num_hidden_layers": 26, "sliding_window": 4096},
+    "Meta-Llama-3-8B-Instruct": {"num_hidden_layers": 32, "tie_word_embeddings": False},
+    "Mistral-7B-Instruct-v0.2": {
+        "architectures": ["MistralForCausalLM"],
+        "num_hidden_layers": 32,
+        "tie_word_embeddings": False,
+    },
+    "all-MiniLM-L6-v2": {"architectures": ["BertModel"], "num_hidden_layers": 6},
 }
+
+
+def test_the_weight_map_covers_the_tensor_names_of_falcon_40b() -> None:
+    folder = "configs/tiiuae--falcon-40b_original"
+    released = json.loads(asset(f"{folder}/pytorch_model.bin.index.json").read_text())["weight_map"]
+    model = outline(MemoryCheckpoint(json.loads(asset(f"{folder}/config.json").read_text()), {}))
+    tensors = model.weights.tensors(Naming.HUGGING_FACE, model.config, parameter_shapes(model), released)
+    assert {tensor.name for tensor in tensors} | {"lm_head.weight"} == set(released)  # a copy of the embedding
 
 
 @pytest.mark.parametrize("name", CONVERTED)
