@@ -2,6 +2,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -95,6 +97,15 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
     return {packed, codes, *scales, minimums.value_or(Array())};
 }
 
+// A matrix that can tell what it was made from.
+Matrix remembered(const std::string& format, int64_t rows, int64_t columns, const Array& codes,
+                  std::optional<Array> scales, std::optional<Array> minimums, int64_t group, int64_t offset) {
+    Matrix matrix = make_matrix(format, rows, columns, codes, std::move(scales), std::move(minimums), group, offset);
+    matrix.group = group;
+    matrix.offset = offset;
+    return matrix;
+}
+
 using Biases = std::vector<std::optional<Array>>;
 
 LinearWeight make_weight(const std::vector<Matrix>& matrices, const std::optional<Biases>& bias) {
@@ -118,6 +129,31 @@ LinearWeight make_weight(const std::vector<Matrix>& matrices, const std::optiona
         result.matrices.push_back(matrices[i]);
     }
     return result;
+}
+
+using NumpyArray = nb::ndarray<nb::numpy, nb::ro>;
+
+// The array that a matrix was made from, without a copy.
+std::optional<NumpyArray> array_of(const Array& array) {
+    return array.is_valid() ? std::optional<NumpyArray>(NumpyArray(array)) : std::nullopt;
+}
+
+// A copy of each part's bias, without what pads it.
+std::vector<std::optional<nb::ndarray<nb::numpy, float, nb::ndim<1>>>> biases_of(const LinearWeight& weight) {
+    std::vector<std::optional<nb::ndarray<nb::numpy, float, nb::ndim<1>>>> biases;
+    for (const Part& part : weight.weight.parts) {
+        if (part.bias.empty()) {
+            biases.emplace_back(std::nullopt);
+            continue;
+        }
+        const auto rows = static_cast<size_t>(part.matrix.rows);
+        auto values = std::make_unique<float[]>(rows);
+        std::copy_n(part.bias.begin(), rows, values.get());
+        float* data = values.release();
+        const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
+        biases.emplace_back(nb::ndarray<nb::numpy, float, nb::ndim<1>>(data, {rows}, owner));
+    }
+    return biases;
 }
 
 auto empty(int64_t bytes) {
@@ -206,18 +242,24 @@ void bind_embed(const LinearWeight& table, const Array& token_ids, const Writabl
 void bind_weights(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<Matrix>(module, "Matrix")
-        .def(nb::new_(&make_matrix), "format"_a, "rows"_a, "columns"_a, "codes"_a, "scales"_a = nb::none(),
+        .def(nb::new_(&remembered), "format"_a, "rows"_a, "columns"_a, "codes"_a, "scales"_a = nb::none(),
              "minimums"_a = nb::none(), "group"_a = 32, "offset"_a = 0)
         .def_prop_ro("format", [](const Matrix& matrix) { return name_of(matrix.packed.format); })
         .def_prop_ro("rows", [](const Matrix& matrix) { return matrix.packed.rows; })
         .def_prop_ro("columns", [](const Matrix& matrix) { return matrix.packed.columns; })
         .def_prop_ro("half_scales", [](const Matrix& matrix) { return matrix.packed.half_scales; })
+        .def_prop_ro("codes", [](const Matrix& matrix) { return array_of(matrix.codes); })
+        .def_prop_ro("scales", [](const Matrix& matrix) { return array_of(matrix.scales); })
+        .def_prop_ro("minimums", [](const Matrix& matrix) { return array_of(matrix.minimums); })
+        .def_prop_ro("group", [](const Matrix& matrix) { return matrix.group; })
+        .def_prop_ro("offset", [](const Matrix& matrix) { return matrix.offset; })
         .def_prop_ro("bytes", &Matrix::bytes);
     nb::class_<LinearWeight>(module, "LinearWeight")
         .def(nb::new_(&make_weight), "parts"_a, "bias"_a = nb::none())
         .def_prop_ro("inputs", [](const LinearWeight& weight) { return weight.weight.inputs(); })
         .def_prop_ro("outputs", [](const LinearWeight& weight) { return weight.weight.outputs(); })
-        .def_ro("parts", &LinearWeight::matrices);
+        .def_ro("parts", &LinearWeight::matrices)
+        .def_prop_ro("biases", biases_of);
     module.def("empty", empty, "bytes"_a);
     module.def("packed_bytes", [](const std::string& format, int64_t rows, int64_t columns) {
         check_shape(rows, columns);
