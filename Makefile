@@ -23,7 +23,7 @@ test: $(STAMPS)/dev          ## ARGS="..." goes to pytest
 # Builds the peer in an environment of its own, which takes ten minutes; FREEHOLD_LLAMA_PYTHON=... names one that is there.
 FREEHOLD_LLAMA_PYTHON ?= $(STAMPS)/llama.cpp/bin/python
 parity-llamacpp: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## our GGUF files in llama.cpp, and its in ours
-	FREEHOLD_LLAMA_PYTHON=$(FREEHOLD_LLAMA_PYTHON) $(BIN)/python -m pytest tests/parity/test_llama_cpp.py $(ARGS)
+	FREEHOLD_LLAMA_PYTHON=$(FREEHOLD_LLAMA_PYTHON) $(BIN)/python -m pytest tests/parity -k llama_cpp $(ARGS)
 
 $(STAMPS)/llama.cpp/bin/python:
 	$(PYTHON) -m venv $(STAMPS)/llama.cpp
