@@ -20,14 +20,16 @@ serve: $(STAMPS)/base        ## OpenAI's API on port 8000; MODELS="..." serves o
 test: $(STAMPS)/dev          ## ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-# Builds the peer in an environment of its own, which takes ten minutes; FREEHOLD_LLAMA_PYTHON=... names one that is there.
+# Builds the peer, for this processor, in an environment of its own, which takes ten minutes; FREEHOLD_LLAMA_PYTHON=...
+# names one that is there.
 FREEHOLD_LLAMA_PYTHON ?= $(STAMPS)/llama.cpp/bin/python
 parity-llamacpp: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## our GGUF files in llama.cpp, and its in ours
 	FREEHOLD_LLAMA_PYTHON=$(FREEHOLD_LLAMA_PYTHON) $(BIN)/python -m pytest tests/parity -k llama_cpp $(ARGS)
 
 $(STAMPS)/llama.cpp/bin/python:
 	$(PYTHON) -m venv $(STAMPS)/llama.cpp
-	$@ -m pip install --quiet --disable-pip-version-check llama-cpp-python
+	$@ -m pip install --quiet --disable-pip-version-check \
+	  --no-binary=llama-cpp-python 'llama-cpp-python[server]==0.3.36'
 
 check: $(STAMPS)/dev         ## style, types, layers
 	$(BIN)/ruff check .
@@ -39,9 +41,13 @@ format: $(STAMPS)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMPS)/base        ## each ends in one line of JSON
-	$(BIN)/python benchmarks/first_token.py
-	$(BIN)/freehold bench pebble --json
+# In quick modes and against llama.cpp: about half an hour, on a machine that does nothing else. BENCH="..." goes to each.
+bench: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## each ends in one line of JSON
+	$(BIN)/python benchmarks/roofline.py --quick $(BENCH)
+	$(BIN)/python benchmarks/vs_llamacpp.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
+	$(BIN)/python benchmarks/vs_transformers.py --quick $(BENCH)
+	$(BIN)/python benchmarks/cold_start.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
+	$(BIN)/python benchmarks/server_load.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

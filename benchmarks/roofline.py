@@ -9,6 +9,7 @@ instruction set that the kernels use; what the processor's best instruction set 
 
 Whole models: decoding reads the file's matrices (not what we hold them as) and the cache; a prompt multiplies all its
 rows by all matrices but the head's. Multiply-adds of attention are not counted. The fastest run counts on both sides.
+Bandwidth is measured again at the end: where the two differ, something else used the memory, and shares say nothing.
 
 The last line is JSON: limits, `decode` and `prefill` of the whole model, and every kernel, as shares of their limits.
 """
@@ -128,11 +129,13 @@ def main() -> None:
     with our_side(options.threads) as side:
         side.ask(do="load", path=str(path))
         whole = whole_model(side, options.shape, options.type, limits, 4 if options.quick else 10)
+    after = measure_limits(folder, options.threads)
     print(f"{_kernels.isa()}, {options.threads} threads; {ROWS} x {COLUMNS} weights; {options.shape} {options.type}")
     print(table(rows([*found, *whole])))
     print_result(
         {
             "read_gb_per_s": limits.bytes_read / 1e9,
+            "read_gb_per_s_afterwards": after.bytes_read / 1e9,
             "byte_gmac_per_s": {name: rate / 1e9 for name, rate in limits.byte_products.items()},
             "float_gmac_per_s": {name: rate / 1e9 for name, rate in limits.float_products.items()},
             "model": f"{options.shape} {options.type}",

@@ -19,19 +19,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, for this runs as a script
 
-from benchmarks.support.cells import Cell, Effort, Measured, measure
+from benchmarks.support.cells import Cell, Effort, Measured, Result, measure, speed_rows, summary
 from benchmarks.support.command import parser, run
-from benchmarks.support.figures import median_of, print_result, table
+from benchmarks.support.figures import print_result, table
 from benchmarks.support.files import FileType, cache_folder, model_file
 from benchmarks.support.peer import llama_python, version
 from benchmarks.support.precision import Precision, measure_precision
-from benchmarks.support.shapes import EXPERTS_1B, SHAPES
+from benchmarks.support.shapes import SHAPES
 from benchmarks.support.sides import llama_side, our_side
 from freehold.ops.memory import available_bytes
 
@@ -43,19 +42,6 @@ LONG_BATCHES = [Cell("decode", LONG, 4), Cell("decode", LONG, 16)]
 FOUR_BITS = (FileType.Q4_0, FileType.Q4_K_M)
 # Both sides hold the weights, one of them perhaps beside the file, and caches.
 MEMORY_PER_FILE_BYTE = 2.5
-
-
-@dataclass(frozen=True)
-class Result:
-    """One cell of one file."""
-
-    shape: str
-    kind: FileType
-    measured: Measured
-
-    @property
-    def name(self) -> str:
-        return f"{self.shape} {self.kind} {self.measured.cell.name}"
 
 
 def plan(shape: str, kind: FileType, *, quick: bool) -> list[Cell]:
@@ -76,27 +62,6 @@ def compare(path: Path, cells: Sequence[Cell], python: Path, threads: int, effor
             found.append(measured)
             print(f"  {measured.cell.name}: {measured.ratio:.2f} in {len(measured.ours)} rounds", flush=True)
     return found
-
-
-def summary(results: Sequence[Result], kinds: Sequence[FileType]) -> dict[str, float | None]:
-    """Medians over the dense sizes, all lengths of prompts and contexts."""
-    dense = [one for one in results if SHAPES[one.shape] is not EXPERTS_1B and one.kind in kinds]
-
-    def of(kind: str, sequences: int) -> float | None:
-        chosen = [one.measured for one in dense if one.measured.cell.kind == kind]
-        return median_of(one.ratio for one in chosen if one.cell.sequences == sequences)
-
-    return {"prefill": of("prefill", 1), "decode": of("decode", 1), "batch16": of("decode", 16)}
-
-
-def speed_rows(results: Sequence[Result]) -> list[list[object]]:
-    """The table of speeds, in tokens per second."""
-    rows: list[list[object]] = [["model", "type", "measured", "ours t/s", "llama.cpp t/s", "ratio", "rounds"]]
-    for one in results:
-        cell, measured = one.measured.cell, one.measured
-        ours, theirs = (cell.tokens / median(times) for times in (measured.ours, measured.theirs))
-        rows.append([one.shape, str(one.kind), cell.name, ours, theirs, measured.ratio, len(measured.ours)])
-    return rows
 
 
 def precision_rows(found: Sequence[Precision]) -> list[list[object]]:
@@ -132,7 +97,7 @@ def main() -> None:
             measured = compare(path, plan(shape, kind, quick=options.quick), python, options.threads, effort)
             results += [Result(shape, kind, one) for one in measured]
     precision = [] if options.skip_precision else list(measure_precision(python, options.threads, kinds))
-    print("\n" + table(speed_rows(results)))
+    print("\n" + table(speed_rows(results, "llama.cpp")))
     if left_out:
         print(f"left out, for they need more memory than is free: {', '.join(left_out)}")
     if precision:

@@ -1,12 +1,15 @@
-"""What is measured of one model file, side by side."""
+"""What is measured of one model file, side by side, and what comes of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
-from benchmarks.support.figures import ratio
+from benchmarks.support.figures import median_of, ratio
+from benchmarks.support.files import FileType
+from benchmarks.support.shapes import EXPERTS_1B, SHAPES
 from benchmarks.support.sides import Side
 
 # Steps of a decoding round, by the number of sequences.
@@ -110,3 +113,37 @@ def _seconds(cell: Cell, side: Side) -> float:
 def _both(sides: tuple[Side, Side], **wanted: object) -> None:
     for side in sides:
         side.ask(**wanted)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One cell of one file."""
+
+    shape: str
+    kind: FileType
+    measured: Measured
+
+    @property
+    def name(self) -> str:
+        return f"{self.shape} {self.kind} {self.measured.cell.name}"
+
+
+def summary(results: Sequence[Result], kinds: Sequence[FileType]) -> dict[str, float | None]:
+    """Medians over the dense sizes, all lengths of prompts and contexts."""
+    dense = [one for one in results if SHAPES[one.shape] is not EXPERTS_1B and one.kind in kinds]
+
+    def of(kind: str, sequences: int) -> float | None:
+        chosen = [one.measured for one in dense if one.measured.cell.kind == kind]
+        return median_of(one.ratio for one in chosen if one.cell.sequences == sequences)
+
+    return {"prefill": of("prefill", 1), "decode": of("decode", 1), "batch16": of("decode", 16)}
+
+
+def speed_rows(results: Sequence[Result], peer: str) -> list[list[object]]:
+    """The table of speeds, in tokens per second."""
+    rows: list[list[object]] = [["model", "type", "measured", "ours t/s", f"{peer} t/s", "ratio", "rounds"]]
+    for one in results:
+        cell, measured = one.measured.cell, one.measured
+        ours, theirs = (cell.tokens / median(times) for times in (measured.ours, measured.theirs))
+        rows.append([one.shape, str(one.kind), cell.name, ours, theirs, measured.ratio, len(measured.ours)])
+    return rows

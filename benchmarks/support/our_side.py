@@ -107,7 +107,8 @@ class OurSide:
         for output in stream:
             if output.error is not None:
                 raise RuntimeError(output.error)
-        return {"first": self.clock.first[0], "seconds": self.clock.next[-1] - self.clock.first[0]}
+        moments = [*self.clock.first, *self.clock.next]
+        return {"first": moments[0], "seconds": moments[-1] - moments[0]}
 
     def logits(self, sequences: list[list[int]], to: str) -> None:
         """Logits of all positions of whole sequences, as one array in a file of NumPy."""

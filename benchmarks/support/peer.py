@@ -27,12 +27,22 @@ def llama_python(named: Path | None, folder: Path) -> Path:
     Raises:
         PeerMissing: the named one does not have it, or it cannot be built.
     """
-    python = named or folder / "llama.cpp" / "bin" / "python"
+    python = named or _built(folder)
     if not has_peer(python):
         if named is not None:
             raise PeerMissing(f"{named} cannot import llama_cpp; install llama-cpp-python there, or leave it unnamed")
         _build(python)
     return python
+
+
+def known_python(named: Path | None, folder: Path) -> Path | None:
+    """As `llama_python`, but None where none is named and none was built before."""
+    is_there = named is not None or has_peer(_built(folder))
+    return llama_python(named, folder) if is_there else None
+
+
+def _built(folder: Path) -> Path:
+    return folder / "llama.cpp" / "bin" / "python"
 
 
 def version(python: Path) -> str:

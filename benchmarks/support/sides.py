@@ -81,11 +81,17 @@ class Side:
         self.close()
 
 
-def our_side(threads: int) -> Side:
+def our_side(threads: int, environment: Mapping[str, str] | None = None) -> Side:
     """Freehold on so many threads."""
-    return Side("freehold", [sys.executable, str(HERE / "our_side.py")], {"FREEHOLD_THREADS": str(threads)})
+    variables = {"FREEHOLD_THREADS": str(threads), **(environment or {})}
+    return Side("freehold", [sys.executable, str(HERE / "our_side.py")], variables)
 
 
 def llama_side(python: Path, threads: int) -> Side:
     """llama.cpp on so many threads, in a Python that has `llama-cpp-python`."""
     return Side("llama.cpp", [str(python), str(HERE / "llama_side.py"), str(threads)])
+
+
+def torch_side(threads: int) -> Side:
+    """transformers on so many threads, in this Python."""
+    return Side("transformers", [sys.executable, str(HERE / "torch_side.py"), str(threads)])

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.support.cells import Cell, Effort, Measured, measure
+from benchmarks.support.cells import Cell, Effort, Measured, Result, measure, summary
 from benchmarks.support.figures import percentile, print_result, ratio, table
 from benchmarks.support.files import FileType
 from benchmarks.support.precision import distance, divergences
 from benchmarks.support.sides import Side
-from benchmarks.vs_llamacpp import Result, plan, summary
+from benchmarks.vs_llamacpp import plan
 
 
 def test_the_ratio_pairs_the_rounds() -> None:
