@@ -9,12 +9,12 @@ import pytest
 
 from freehold.checkpoints.base import MemoryCheckpoint, Naming
 from freehold.errors import ConfigError
-from freehold.models import family_of, load_model
-from freehold.models.describe import to_gguf
+from freehold.models import load_model
 from freehold.models.export import Exported, export
 from freehold.ops.batch import Batch
 from freehold.ops.torch import TorchOps
 from freehold.tensors import Tensor, TensorType, WeightType
+from tests.support.described import gguf_can_say
 from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference, relative_error
 
 SEQUENCES = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], [1]]
@@ -35,17 +35,7 @@ def source(name: str) -> MemoryCheckpoint:
     return checkpoint_of(reference(CONFIGURATIONS[name]))
 
 
-def has_words(name: str) -> bool:
-    """Whether GGUF can say the configuration; `export` refuses the others by name."""
-    _, config = family_of(MemoryCheckpoint(CONFIGURATIONS[name].to_dict(), {}))
-    try:
-        to_gguf(config, name)
-    except ConfigError:
-        return False
-    return True
-
-
-SAID = [name for name in CONFIGURATIONS if has_words(name)]
+SAID = [name for name in CONFIGURATIONS if gguf_can_say(name)]
 # Where neither naming rounds anything, and a folder of ours has the names that transformers writes. GGUF keeps Llama
 # 3.1's scaling as factors, which are recognised only where they are those of a released model.
 EXACT = ("deepseek", "llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt-oss")

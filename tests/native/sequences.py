@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
@@ -99,6 +100,15 @@ def dirty_cache(ops: NativeOps, case: Case, block_size: int) -> NativeLayerCache
     cache.keys.fill(np.nan)
     cache.values.fill(np.nan)
     return cache
+
+
+def cuttings(tokens: int) -> Iterator[tuple[int, list[tuple[int, int]], list[int]]]:
+    """Ways to compute a sequence: the block size, the rows [from, to) of each step, and its blocks in any order."""
+    rng = np.random.default_rng(2)
+    for block_size in (1, 3, 8, 16, 20):
+        for chunk in (tokens, 1, 16, 7, 40):
+            steps = [(start, min(start + chunk, tokens)) for start in range(0, tokens, chunk)]
+            yield block_size, steps, [int(block) for block in rng.permutation(CACHE_BLOCKS)[: -(-tokens // block_size)]]
 
 
 def formula(

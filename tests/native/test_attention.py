@@ -14,10 +14,10 @@ from freehold.ops.base import AttentionCache
 from freehold.ops.batch import Batch
 from freehold.ops.native import CacheType, NativeLayerCache, NativeOps
 from tests.native.sequences import (
-    CACHE_BLOCKS,
     Case,
     Sequence,
     attend,
+    cuttings,
     dirty_cache,
     formula,
     random_sequence,
@@ -86,17 +86,10 @@ def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: 
     tokens = 75
     sequence = random_sequence(1, tokens, case)
     expected = whole(ops, case, sequence)
-    rng = np.random.default_rng(2)
-    for block_size in (1, 3, 8, 16, 20):
-        for chunks in ([75], [1] * 75, [16] * 5, [7, 1, 40, 27]):
-            cache = dirty_cache(ops, case, block_size)
-            blocks = list(rng.permutation(CACHE_BLOCKS)[: -(-tokens // block_size)])
-            results, start = [], 0
-            for count in chunks:
-                rows = sequence.rows(start, start + count)
-                results += attend(ops, case, [(rows, start, blocks)], cache)
-                start += count
-            np.testing.assert_array_equal(np.concatenate(results), expected)
+    for block_size, steps, blocks in cuttings(tokens):
+        cache = dirty_cache(ops, case, block_size)
+        results = [attend(ops, case, [(sequence.rows(first, last), first, blocks)], cache) for first, last in steps]
+        np.testing.assert_array_equal(np.concatenate([rows for [rows] in results]), expected)
 
 
 def test_neighbours_in_a_batch_change_no_bit(isa: str) -> None:

@@ -16,7 +16,7 @@ from freehold.ops.base import AttentionCache, AttentionRules, CacheKind, LatentC
 from freehold.ops.batch import Batch
 from freehold.ops.native import CacheType, NativeLatentCache, NativeOps
 from tests.native.reference import Float32Array, random_values
-from tests.native.sequences import CACHE_BLOCKS, SCALE, batch_of, formula
+from tests.native.sequences import CACHE_BLOCKS, SCALE, batch_of, cuttings, formula
 
 RULES = AttentionRules(SCALE)
 
@@ -101,16 +101,10 @@ def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: 
     tokens = 75
     rows = random_rows(1, tokens, case)
     expected = whole(ops, case, rows)
-    rng = np.random.default_rng(2)
-    for block_size in (1, 3, 8, 16, 20):
-        for chunks in ([75], [1] * 75, [16] * 5, [7, 1, 40, 27]):
-            cache = dirty_cache(ops, case, block_size)
-            blocks = list(rng.permutation(CACHE_BLOCKS)[: -(-tokens // block_size)])
-            results, start = [], 0
-            for count in chunks:
-                results += attend(ops, case, [(rows.part(start, start + count), start, blocks)], cache)
-                start += count
-            np.testing.assert_array_equal(np.concatenate(results), expected)
+    for block_size, steps, blocks in cuttings(tokens):
+        cache = dirty_cache(ops, case, block_size)
+        results = [attend(ops, case, [(rows.part(first, last), first, blocks)], cache) for first, last in steps]
+        np.testing.assert_array_equal(np.concatenate([rows for [rows] in results]), expected)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 
 from freehold.checkpoints import open_checkpoint, write_gguf
-from freehold.checkpoints.base import Checkpoint, MemoryCheckpoint, Naming
-from freehold.errors import ConfigError
+from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.models import load_model
-from freehold.models.describe import to_gguf
 from freehold.models.export import export
-from freehold.models.registry import family_of
 from freehold.ops import create_ops
 from freehold.ops.batch import Batch
 from tests.parity.peer import Peer
+from tests.support.described import gguf_can_say
 from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference
 
 SEQUENCES = [list(range(1, 60)), [3, 1, 4, 1, 5, 9, 2, 6], [42]]
@@ -34,17 +32,7 @@ LEFT_OUT = {
 }
 
 
-def has_words(name: str) -> bool:
-    """Whether GGUF can say the configuration; `export` refuses the others by name."""
-    _, config = family_of(MemoryCheckpoint(CONFIGURATIONS[name].to_dict(), {}))
-    try:
-        to_gguf(config, name)
-    except ConfigError:
-        return False
-    return True
-
-
-KNOWN = [name for name in CONFIGURATIONS if name not in LEFT_OUT and has_words(name)]
+KNOWN = [name for name in CONFIGURATIONS if name not in LEFT_OUT and gguf_can_say(name)]
 
 
 def log_probabilities(peer: Peer, path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from freehold.checkpoints.base import MemoryCheckpoint, Naming
+from freehold.errors import ConfigError
 from freehold.models import ModelConfig, family_of
 from freehold.models.describe import to_gguf
 from freehold.models.loading import outline, parameter_shapes
@@ -53,3 +54,13 @@ def tensor_names(values: Mapping[str, Any], naming: Naming, present: list[str] |
     """The tensors that a model of that config.json reads, or writes where `present` is None."""
     model = outline(MemoryCheckpoint(values, {}))
     return {tensor.name for tensor in model.weights.tensors(naming, model.config, parameter_shapes(model), present)}
+
+
+def gguf_can_say(name: str) -> bool:
+    """Whether GGUF has words for a tiny configuration; `export` refuses the others by name."""
+    _, config = family_of(MemoryCheckpoint(CONFIGURATIONS[name].to_dict(), {}))
+    try:
+        to_gguf(config, name)
+    except ConfigError:
+        return False
+    return True

@@ -51,7 +51,7 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
         "tie_word_embeddings": config.tied_embeddings,
     }
     if config.rope is not None:
-        values |= {"rope_theta": config.rope.theta, "rope_scaling": _scaling_words(config.rope)}
+        values |= {"rope_theta": config.rope.theta, "rope_scaling": scaling_words(config.rope)}
         if config.rope.dimensions != config.head_dim:
             values["partial_rotary_factor"] = config.rope.dimensions / config.head_dim
     own = family.to_hugging_face(config)
@@ -59,7 +59,8 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
     return {key: value for key, value in (values | dict(own)).items() if key not in left_out}
 
 
-def _scaling_words(rope: RopeConfig) -> dict[str, Any] | None:
+def scaling_words(rope: RopeConfig) -> dict[str, Any] | None:
+    """The object under `rope_scaling` that says how a model's rotation is scaled; None for not at all."""
     scaling = _recognised(rope, rope.scaling) if isinstance(rope.scaling, FrequencyFactors) else rope.scaling
     match scaling:
         case None:

@@ -14,7 +14,7 @@ from freehold.errors import ConfigError
 from freehold.models.blocks import Block, GatedMLP, LatentAttention, Layer, MixtureOfExperts
 from freehold.models.config import ExpertsConfig, ModelConfig, RopeConfig, YarnScaling
 from freehold.models.decoder import Decoder
-from freehold.models.describe import require_words
+from freehold.models.describe import require_words, scaling_words
 from freehold.models.fields import Fields
 from freehold.models.translate import (
     decoder_from_gguf,
@@ -367,18 +367,7 @@ def _growths_from_gguf(fields: Fields) -> tuple[float, float]:
 
 
 def _scaling_words(config: DeepseekV3Config) -> dict[str, Any]:
-    scaling = None if config.rope is None else config.rope.scaling
-    if not isinstance(scaling, YarnScaling):
+    if config.rope is None or not isinstance(config.rope.scaling, YarnScaling):
         return {}
-    words = {
-        "rope_type": "yarn",
-        "factor": scaling.factor,
-        "original_max_position_embeddings": scaling.original_context,
-        "beta_fast": scaling.beta_fast,
-        "beta_slow": scaling.beta_slow,
-        "attention_factor": scaling.attention_factor,
-        "truncate": scaling.truncate,
-        "mscale": config.rotation_growth,
-        "mscale_all_dim": config.score_growth,
-    }
-    return {"rope_scaling": words}
+    growths = {"mscale": config.rotation_growth, "mscale_all_dim": config.score_growth}
+    return {"rope_scaling": {**(scaling_words(config.rope) or {}), **growths}}
