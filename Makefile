@@ -41,7 +41,7 @@ format: $(STAMPS)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# In quick modes and against llama.cpp: about half an hour, on a machine that does nothing else. BENCH="..." goes to each.
+# In quick modes, on a machine that does nothing else. BENCH="..." goes to each of them.
 bench: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## each ends in one line of JSON
 	$(BIN)/python benchmarks/roofline.py --quick $(BENCH)
 	$(BIN)/python benchmarks/vs_llamacpp.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
