@@ -1,11 +1,15 @@
-// Integer dot products of four columns at a time, for eight rows side by side; layout.hpp shows that they are exact.
+// Integer dot products of four columns at a time, for eight rows side by side or, where vectors are wide enough, sixteen;
+// layout.hpp shows that they are exact.
 //
-// Every version offers: tile_tokens and tile_panels, of which a kernel holds the sums at once; Quad, four activations
-// repeated for every row; NibbleDot for unsigned codes of up to 5 bits; float4_codes to make such of floats of 4 bits;
-// ByteCodes and ByteDot for signed codes of 8 bits.
+// Every version offers: tile_tokens and tile_panels, of which a kernel holds the sums at once; sum_of_column, which of
+// the two sums of a block's activations a column is part of; load_quad for four activations, repeated for every row;
+// NibbleDot for unsigned codes of up to 5 bits; float4_codes to make such of floats of 4 bits; ByteCodes and ByteDot for
+// signed codes of 8 bits. Dots begin with what those sums say of the codes' offset.
 #pragma once
 
-#if defined(__AVX2__)
+#if defined(__AVX512VNNI__)
+#include "kernels/dots_vnni.hpp"
+#elif defined(__AVX2__)
 #include "kernels/dots_avx2.hpp"
 #else
 #include "kernels/dots_portable.hpp"

@@ -1,17 +1,21 @@
 // The dot products of dots.hpp with AVX2.
 #pragma once
 
-#include "kernels/simd.hpp"
+#include "kernels/panels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 4;
 constexpr int tile_panels = 2;
 
+// As the 16 bits of a sum take up the columns.
+constexpr int64_t sum_of_column(int64_t column) { return column / 2 % 2; }
+
 // Left alone, GCC computes all products of a block before it adds any of them up, and spills most of them.
 FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
 
 using Quad = __m256i;
+template <int>
 FREEHOLD_INLINE Quad load_quad(const int8_t* from) { return _mm256_set1_epi32(load_as<int32_t>(from)); }
 
 // Twice the floats of 4 bits, plus 12.
@@ -22,6 +26,7 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
 }
 
 // Sixteen sums of 16 bits, two per row.
+template <int>
 struct NibbleDot {
     __m256i sums;
 
@@ -38,18 +43,21 @@ struct NibbleDot {
 };
 
 // maddubs wants one unsigned side, so the weight's sign moves to the activation; -128 becomes 128 and still fits.
+template <int>
 struct ByteCodes {
     __m256i magnitude, codes;
-    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) {
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from, int64_t) {
         const __m256i codes = (__m256i)load_as<Bytes>(from);
         return {_mm256_abs_epi8(codes), codes};
     }
 };
+
+template <int>
 struct ByteDot {
     __m256i sums;
 
-    FREEHOLD_INLINE ByteDot start() { return {_mm256_setzero_si256()}; }
-    inline __attribute__((always_inline)) void add(const ByteCodes& codes, Quad quad) {
+    FREEHOLD_INLINE ByteDot start(int32_t, int, int) { return {_mm256_setzero_si256()}; }
+    inline __attribute__((always_inline)) void add(const ByteCodes<1>& codes, Quad quad) {
         const __m256i products = _mm256_maddubs_epi16(codes.magnitude, _mm256_sign_epi8(quad, codes.codes));
         sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
         keep_order(sums);

@@ -1,12 +1,15 @@
 // The dot products of dots.hpp with nothing but what every compiler offers.
 #pragma once
 
-#include "kernels/simd.hpp"
+#include "kernels/panels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
+
+// As the 16 bits of a sum take up the columns.
+constexpr int64_t sum_of_column(int64_t column) { return column / 2 % 2; }
 
 using Shorts = int16_t __attribute__((vector_size(32)));
 using UnsignedShorts = uint16_t __attribute__((vector_size(32)));
@@ -25,6 +28,7 @@ struct Halved {
 };
 
 using Quad = Halved;
+template <int>
 FREEHOLD_INLINE Quad load_quad(const int8_t* from) {
     return Halved::of_signed((Bytes)broadcast(load_as<int32_t>(from)));
 }
@@ -40,6 +44,7 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     return nibbles > 7 ? 12 - magnitude : 12 + magnitude;
 }
 
+template <int>
 struct NibbleDot {
     Shorts sums;
 
@@ -50,15 +55,18 @@ struct NibbleDot {
     inline __attribute__((always_inline)) Ints total() const { return sum_halves(sums); }
 };
 
+template <int>
 struct ByteCodes {
     Halved codes;
-    FREEHOLD_INLINE ByteCodes load(const uint8_t* from) { return {Halved::of_signed(load_as<Bytes>(from))}; }
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from, int64_t) { return {Halved::of_signed(load_as<Bytes>(from))}; }
 };
+
+template <int>
 struct ByteDot {
     Ints sums;
 
-    FREEHOLD_INLINE ByteDot start() { return {Ints{}}; }
-    inline __attribute__((always_inline)) void add(const ByteCodes& codes, const Quad& quad) {
+    FREEHOLD_INLINE ByteDot start(int32_t, int, int) { return {Ints{}}; }
+    inline __attribute__((always_inline)) void add(const ByteCodes<1>& codes, const Quad& quad) {
         sums += sum_halves(codes.codes.times(quad));
     }
     inline __attribute__((always_inline)) Ints total() const { return sums; }

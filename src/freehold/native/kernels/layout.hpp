@@ -86,7 +86,7 @@ struct QuantisedRows {
     int8_t* codes;
     float* scales;   // s
     float* sums;     // s * S
-    int32_t* pairs;  // two int16: S over columns 0, 1 and over columns 2, 3 of all steps, as the q4 kernel adds them up
+    int32_t* pairs;  // two int16 that add up to S, parted as the instruction set wants them (sum_of_column in dots.hpp)
 };
 
 }  // namespace freehold

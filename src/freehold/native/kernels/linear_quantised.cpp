@@ -7,87 +7,104 @@ namespace {
 
 struct HalfScale {
     using Element = uint16_t;
-    FREEHOLD_INLINE Floats load(const Element* from) { return load_half(from); }
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) { return Rows<Panels>::load_half(from, apart); }
 };
 struct FloatScale {
     using Element = float;
-    FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) { return Rows<Panels>::load(from, apart); }
 };
 
 // 2^(e - 128): the exponent goes to its place, which makes it 2^(e - 127), or 0 where it has to be subnormal.
 struct PowerScale {
     using Element = uint8_t;
-    FREEHOLD_INLINE Floats load(const Element* from) {
-        const Words exponent = widen_bytes(load_as<EightBytes>(from));
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) {
+        using Words = typename Rows<Panels>::Words;
+        const Words exponent = Rows<Panels>::load_words(from, apart);
         const Words subnormal = (Words)(exponent == 0) & 0x00400000u;
-        return bits<Floats>(exponent << 23 | subnormal) * 0.5f;
+        return bits<typename Rows<Panels>::Floats>(exponent << 23 | subnormal) * 0.5f;
     }
 };
 
 struct PlainNibbles {
-    FREEHOLD_INLINE Bytes codes(Bytes nibbles) { return nibbles; }
+    template <typename Bytes>
+    FREEHOLD_INLINE Bytes codes(Bytes nibbles) {
+        return nibbles;
+    }
 };
 struct Float4Nibbles {
-    FREEHOLD_INLINE Bytes codes(Bytes nibbles) { return float4_codes(nibbles); }
+    template <typename Bytes>
+    FREEHOLD_INLINE Bytes codes(Bytes nibbles) {
+        return float4_codes(nibbles);
+    }
 };
 
-// The integer dot products of one block: Tokens x Panels x 8 rows, for each group of the block.
+// The integer dot products of one block: Tokens x Vectors x the rows of so many Panels in a vector, for each group of the
+// block.
 template <typename Meaning>
 struct Nibbles {
     static constexpr int64_t block_bytes = q4_block_bytes;
 
-    template <int Tokens, int Panels, int Groups>
+    template <int Tokens, int Vectors, int Panels, int Groups>
     FREEHOLD_INLINE void dot(const LinearJob& job, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t* pairs, Ints (&totals)[Groups][Tokens][Panels]) {
+                             int64_t x_stride, const int32_t* pairs,
+                             typename Rows<Panels>::Ints (&totals)[Groups][Tokens][Vectors]) {
         static_assert(Groups == 1, "a group of 16 nibbles has no kernel");
-        NibbleDot dots[Tokens][Panels];
+        using Bytes = typename Rows<Panels>::Bytes;
+        using Words = typename Rows<Panels>::Words;
+        NibbleDot<Panels> dots[Tokens][Vectors];
         for (int t = 0; t < Tokens; ++t)
-            for (int p = 0; p < Panels; ++p)
-                dots[t][p] = NibbleDot::start(pairs[t * (x_stride / block_columns)],
-                                              static_cast<int16_t>(-job.matrix->offset));
+            for (int v = 0; v < Vectors; ++v)
+                dots[t][v] = NibbleDot<Panels>::start(pairs[t * (x_stride / block_columns)],
+                                                      static_cast<int16_t>(-job.matrix->offset));
 #pragma GCC unroll 4
         for (int step = 0; step < 4; ++step) {
-            Bytes low[Panels], high[Panels];
-            for (int p = 0; p < Panels; ++p) {
-                const Bytes both = load_as<Bytes>(codes + p * panel_stride + step * 32);
-                low[p] = Meaning::codes(both & 15);
-                high[p] = Meaning::codes((Bytes)((Words)both >> 4) & 15);
+            Bytes low[Vectors], high[Vectors];
+            for (int v = 0; v < Vectors; ++v) {
+                const Bytes both = Rows<Panels>::load_bytes(codes + v * Panels * panel_stride + step * 32, panel_stride);
+                low[v] = Meaning::codes(both & 15);
+                high[v] = Meaning::codes((Bytes)((Words)both >> 4) & 15);
             }
             for (int t = 0; t < Tokens; ++t) {
-                const Quad first = load_quad(x + t * x_stride + step * 4);
-                for (int p = 0; p < Panels; ++p) dots[t][p].add(low[p], first);
-                const Quad second = load_quad(x + t * x_stride + step * 4 + 16);
-                for (int p = 0; p < Panels; ++p) dots[t][p].add(high[p], second);
+                const auto first = load_quad<Panels>(x + t * x_stride + step * 4);
+                for (int v = 0; v < Vectors; ++v) dots[t][v].add(low[v], first);
+                const auto second = load_quad<Panels>(x + t * x_stride + step * 4 + 16);
+                for (int v = 0; v < Vectors; ++v) dots[t][v].add(high[v], second);
             }
         }
         for (int t = 0; t < Tokens; ++t)
-            for (int p = 0; p < Panels; ++p) totals[0][t][p] = dots[t][p].total();
+            for (int v = 0; v < Vectors; ++v) totals[0][t][v] = dots[t][v].total();
     }
 };
 
 struct SignedBytes8 {
     static constexpr int64_t block_bytes = q8_block_bytes;
 
-    template <int Tokens, int Panels, int Groups>
+    template <int Tokens, int Vectors, int Panels, int Groups>
     FREEHOLD_INLINE void dot(const LinearJob&, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t*, Ints (&totals)[Groups][Tokens][Panels]) {
+                             int64_t x_stride, const int32_t* pairs,
+                             typename Rows<Panels>::Ints (&totals)[Groups][Tokens][Vectors]) {
         constexpr int steps = 8 / Groups;
 #pragma GCC unroll 2
         for (int group = 0; group < Groups; ++group) {
-            ByteDot dots[Tokens][Panels];
+            ByteDot<Panels> dots[Tokens][Vectors];
             for (int t = 0; t < Tokens; ++t)
-                for (int p = 0; p < Panels; ++p) dots[t][p] = ByteDot::start();
+                for (int v = 0; v < Vectors; ++v)
+                    dots[t][v] = ByteDot<Panels>::start(pairs[t * (x_stride / block_columns)], group, Groups);
 #pragma GCC unroll 8
             for (int step = group * steps; step < (group + 1) * steps; ++step) {
-                ByteCodes weight[Panels];
-                for (int p = 0; p < Panels; ++p) weight[p] = ByteCodes::load(codes + p * panel_stride + step * 32);
+                ByteCodes<Panels> weight[Vectors];
+                for (int v = 0; v < Vectors; ++v)
+                    weight[v] = ByteCodes<Panels>::load(codes + v * Panels * panel_stride + step * 32, panel_stride);
                 for (int t = 0; t < Tokens; ++t) {
-                    const Quad quad = load_quad(x + t * x_stride + step * 4);
-                    for (int p = 0; p < Panels; ++p) dots[t][p].add(weight[p], quad);
+                    const auto quad = load_quad<Panels>(x + t * x_stride + step * 4);
+                    for (int v = 0; v < Vectors; ++v) dots[t][v].add(weight[v], quad);
                 }
             }
             for (int t = 0; t < Tokens; ++t)
-                for (int p = 0; p < Panels; ++p) totals[group][t][p] = dots[t][p].total();
+                for (int v = 0; v < Vectors; ++v) totals[group][t][v] = dots[t][v].total();
         }
     }
 };
@@ -110,6 +127,9 @@ struct QuantisedKernel {
 
     template <int Tokens, int Panels>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
+        constexpr int in_vector = panels_in_vector(Panels);
+        constexpr int vectors = Panels / in_vector;
+        using Rows = FREEHOLD_ISA::Rows<in_vector>;
         const int64_t blocks = job.quantised.blocks;
         const int64_t panel_stride = blocks * Codes::block_bytes;
         const auto* codes = static_cast<const uint8_t*>(job.matrix->codes) + panel * panel_stride;
@@ -122,33 +142,36 @@ struct QuantisedKernel {
         const float* x_sums = job.quantised.sums + token * blocks;
         const int32_t* x_pairs = job.quantised.pairs + token * blocks;
 
-        Floats chains[Tokens][Panels] = {};
+        typename Rows::Floats chains[Tokens][vectors] = {};
         for (int64_t block = 0; block < blocks; ++block) {
-            Ints totals[Groups][Tokens][Panels];
+            typename Rows::Ints totals[Groups][Tokens][vectors];
             for (int p = 0; p < Panels; ++p) {
                 const int64_t ahead = Tokens == 1 ? ahead_for_one_token : Panels * panel_stride;
                 prefetch<Codes::block_bytes>(codes + p * panel_stride + block * Codes::block_bytes + ahead);
             }
-            Codes::template dot<Tokens, Panels, Groups>(job, codes + block * Codes::block_bytes, panel_stride,
-                                                        x + block * block_columns, blocks * block_columns,
-                                                        x_pairs + block, totals);
-            for (int p = 0; p < Panels; ++p) {
-                const int64_t at = (p * blocks + block) * panel_rows;
+            Codes::template dot<Tokens, vectors, in_vector, Groups>(
+                job, codes + block * Codes::block_bytes, panel_stride, x + block * block_columns,
+                blocks * block_columns, x_pairs + block, totals);
+            for (int v = 0; v < vectors; ++v) {
+                const int64_t at = (v * in_vector * blocks + block) * panel_rows;
+                const int64_t apart = blocks * panel_rows * sizeof(Element);
                 for (int group = 0; group < Groups; ++group) {
-                    const Floats scale = Scale::load(scales + at * Groups + group * panel_rows);
+                    const auto scale =
+                        Scale::template load<in_vector>(scales + at * Groups + group * panel_rows, apart * Groups);
                     for (int t = 0; t < Tokens; ++t)
-                        chains[t][p] = multiply_add(to_floats(totals[group][t][p]),
-                                                    scale * x_scales[t * blocks + block], chains[t][p]);
+                        chains[t][v] = multiply_add(to_floats(totals[group][t][v]),
+                                                    scale * x_scales[t * blocks + block], chains[t][v]);
                 }
                 if constexpr (HasMinimum) {
-                    const Floats minimum = Scale::load(minimums + at);
+                    const auto minimum = Scale::template load<in_vector>(minimums + at, apart);
                     for (int t = 0; t < Tokens; ++t)
-                        chains[t][p] = multiply_add(minimum, broadcast(x_sums[t * blocks + block]), chains[t][p]);
+                        chains[t][v] =
+                            multiply_add(minimum, Rows::broadcast(x_sums[t * blocks + block]), chains[t][v]);
                 }
             }
         }
         for (int t = 0; t < Tokens; ++t)
-            for (int p = 0; p < Panels; ++p) store_outputs(job, token + t, panel + p, chains[t][p]);
+            for (int v = 0; v < vectors; ++v) store_outputs(job, token + t, panel + v * in_vector, chains[t][v]);
     }
 };
 

@@ -1,4 +1,4 @@
-#include "kernels/simd.hpp"
+#include "kernels/dots.hpp"
 #include "kernels/kernels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
@@ -41,7 +41,7 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
         const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
         for (int64_t lane = 0; lane < lanes; ++lane) {
             codes[i * lanes + lane] = static_cast<int8_t>(rounded[lane]);
-            halves[lane / 2 % 2] += rounded[lane];
+            halves[sum_of_column(i * lanes + lane)] += rounded[lane];
         }
     }
     const int16_t pairs[2] = {static_cast<int16_t>(halves[0]), static_cast<int16_t>(halves[1])};

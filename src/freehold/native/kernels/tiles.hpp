@@ -1,7 +1,7 @@
 // Walks a range of tokens and panels in tiles that fit the registers.
 #pragma once
 
-#include "kernels/simd.hpp"
+#include "kernels/panels.hpp"
 #include "kernels/table.hpp"
 
 namespace freehold::FREEHOLD_ISA {
@@ -17,6 +17,12 @@ FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t 
     else
         store_some(to, result, rest);
 }
+#if defined(__AVX512F__)
+FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, WideFloats chain) {
+    store_outputs(job, token, panel, first_panel_of(chain));
+    store_outputs(job, token, panel + 1, second_panel_of(chain));
+}
+#endif
 
 template <typename Kernel, int Tokens, int Panels>
 FREEHOLD_INLINE void run_panels(const LinearJob& job, int64_t token, int64_t first, int64_t last) {

@@ -1,0 +1,94 @@
+// The dot products of dots.hpp with the instruction that multiplies four unsigned bytes by four signed ones and adds all
+// products to a sum of 32 bits.
+//
+// Nothing can overflow, so that codes of 8 bits need no other way than those of 4: with 128 added they are unsigned,
+// and 128 * S is taken off beforehand.
+#pragma once
+
+#include "kernels/layout.hpp"
+#include "kernels/panels.hpp"
+
+namespace freehold::FREEHOLD_ISA {
+
+constexpr int tile_tokens = 8;
+constexpr int tile_panels = 2;
+
+// The first is the sum of a block's first half.
+constexpr int64_t sum_of_column(int64_t column) { return column / (block_columns / 2); }
+
+FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
+    return (Ints)_mm256_dpbusd_epi32((__m256i)sums, (__m256i)codes, (__m256i)quad);
+}
+FREEHOLD_INLINE WideInts multiply_bytes(WideInts sums, WideBytes codes, WideInts quad) {
+    return (WideInts)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)codes, (__m512i)quad);
+}
+FREEHOLD_INLINE Ints add_products(Ints pairs, Ints factors) {
+    return (Ints)_mm256_madd_epi16((__m256i)pairs, (__m256i)factors);
+}
+FREEHOLD_INLINE WideInts add_products(WideInts pairs, WideInts factors) {
+    return (WideInts)_mm512_madd_epi16((__m512i)pairs, (__m512i)factors);
+}
+// The first of two sums times one factor, plus the second times another; for every row.
+template <int Panels>
+FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sums(int32_t pair, int16_t first, int16_t second) {
+    const auto factors = static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
+    return add_products(Rows<Panels>::broadcast(pair), Rows<Panels>::broadcast(factors));
+}
+
+
+template <int Panels>
+FREEHOLD_INLINE typename Rows<Panels>::Ints load_quad(const int8_t* from) {
+    return Rows<Panels>::broadcast(load_as<int32_t>(from));
+}
+
+// Twice the floats of 4 bits, plus 12.
+FREEHOLD_INLINE __m128i float4_table() {
+    return _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+}
+FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
+    return (Bytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(float4_table()), (__m256i)nibbles);
+}
+FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
+    return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
+}
+
+template <int Panels>
+struct NibbleDot {
+    using Ints = typename Rows<Panels>::Ints;
+    Ints sums;
+
+    FREEHOLD_INLINE NibbleDot start(int32_t pair, int16_t factor) {
+        return {multiply_sums<Panels>(pair, factor, factor)};
+    }
+    inline __attribute__((always_inline)) void add(typename Rows<Panels>::Bytes codes, Ints quad) {
+        sums = multiply_bytes(sums, codes, quad);
+    }
+    inline __attribute__((always_inline)) Ints total() const { return sums; }
+};
+
+template <int Panels>
+struct ByteCodes {
+    typename Rows<Panels>::Bytes codes;
+
+    FREEHOLD_INLINE ByteCodes load(const uint8_t* from, int64_t apart) {
+        return {Rows<Panels>::load_bytes(from, apart) ^ 0x80};
+    }
+};
+
+template <int Panels>
+struct ByteDot {
+    using Ints = typename Rows<Panels>::Ints;
+    Ints sums;
+
+    // For one of so many groups of a block.
+    FREEHOLD_INLINE ByteDot start(int32_t pair, int group, int groups) {
+        const bool whole = groups == 1;
+        return {multiply_sums<Panels>(pair, whole || group == 0 ? -128 : 0, whole || group == 1 ? -128 : 0)};
+    }
+    inline __attribute__((always_inline)) void add(const ByteCodes<Panels>& weight, Ints quad) {
+        sums = multiply_bytes(sums, weight.codes, quad);
+    }
+    inline __attribute__((always_inline)) Ints total() const { return sums; }
+};
+
+}  // namespace freehold::FREEHOLD_ISA
