@@ -34,6 +34,8 @@ class FakeLimits:
 
 
 class FakeOps:
+    name = "native"
+
     def available_bytes(self) -> int:
         return 1 << 20
 

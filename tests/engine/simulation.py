@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
+from random import Random
 
 from freehold.engine.scheduler import Scheduler
-from freehold.engine.sequence import NO_SLOT, Sequence, Step
+from freehold.engine.sequence import NO_SLOT, Sequence, Step, Work
+from freehold.engine.speculation import RowCosts, Speculation
 from freehold.engine.types import SamplingOptions
 
 BLOCK = 4
 
 
 def make_scheduler(
-    blocks: int, *, max_sequences: int = 16, prefix_cache: bool = True, states: int = 0, snapshot_blocks: int = 8
+    blocks: int,
+    *,
+    max_sequences: int = 16,
+    prefix_cache: bool = True,
+    states: int = 0,
+    snapshot_blocks: int = 8,
+    speculation: Speculation | None = None,
 ) -> Scheduler:
     return Scheduler(
         blocks=blocks,
@@ -21,6 +30,7 @@ def make_scheduler(
         prefix_cache=prefix_cache,
         states=states,
         snapshot_positions=snapshot_blocks * BLOCK,
+        speculation=speculation,
     )
 
 
@@ -37,6 +47,37 @@ def make_sequence(number: int, prompt: int | list[int], output: int = 4) -> Sequ
 
 def next_token(tokens: list[int]) -> int:
     return hash(tuple(tokens)) % 1000
+
+
+def drawn(work: Work) -> list[int]:
+    """What the sampler draws: the model's tokens as far as the draft has them, and the one after them."""
+    tokens, new = list(work.sequence.tokens), list[int]()
+    for guess in (*work.draft, None):
+        new.append(next_token(tokens))
+        tokens.append(new[-1])
+        if new[-1] != guess:
+            break
+    return new
+
+
+class Guesses(Speculation):
+    """Drafts of random lengths, of which a random part from the beginning is right."""
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__(RowCosts())
+        self._chance = chance
+
+    def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
+        return [self._draft(sequence) for sequence in sequences]
+
+    def _draft(self, sequence: Sequence) -> tuple[int, ...]:
+        most = min(11, sequence.limit - len(sequence.tokens) - 1)
+        length = self._chance.randint(0, most)
+        right, draft = self._chance.randint(0, length), list[int]()
+        for index in range(length):
+            token = next_token([*sequence.tokens, *draft])
+            draft.append(token if index < right else token + 1)
+        return tuple(draft)
 
 
 @dataclass
@@ -56,7 +97,7 @@ class Simulation:
         self._check(step)
         self._check_states(step)
         drawing = [work.sequence for work in step.work if work.draws]
-        scheduler.commit(step, [next_token(sequence.tokens) for sequence in drawing])
+        scheduler.commit(step, [drawn(work) for work in step.work if work.draws])
         for sequence in drawing:
             if len(sequence.tokens) == sequence.limit:
                 scheduler.remove(sequence)
@@ -78,11 +119,13 @@ class Simulation:
         written: set[tuple[int, int]] = set()
         for work in step.work:
             sequence = work.sequence
-            for position in range(sequence.computed, sequence.computed + work.count):
+            tokens = [*sequence.tokens[: sequence.computed + work.count], *work.draft]
+            assert len(sequence.tokens) + len(work.draft) < sequence.limit or not work.draft
+            for position in range(sequence.computed, len(tokens)):
                 cell = (sequence.blocks[position // BLOCK], position % BLOCK)
                 assert cell not in written
                 written.add(cell)
-                self.cells[cell] = sequence.tokens[position]
+                self.cells[cell] = tokens[position]
             for position in range(sequence.computed + work.count):
                 assert self.cells[(sequence.blocks[position // BLOCK], position % BLOCK)] == sequence.tokens[position]
 

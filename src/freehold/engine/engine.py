@@ -21,6 +21,7 @@ from freehold.engine.runner import Runner
 from freehold.engine.sampler import Sampler
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Sequence
+from freehold.engine.speculation import RowCosts, Speculation
 from freehold.engine.stopping import Continuation, Detokeniser
 from freehold.engine.stream import OutputStream
 from freehold.engine.types import EngineOptions, FinishReason, GenerationRequest, Output
@@ -88,6 +89,7 @@ class Engine:
         self._detokeniser = detokeniser
         self._end_ids = frozenset(end_ids)
         self._observer = observer or Observer()
+        costs = RowCosts()
         self._worker = Worker(
             Scheduler(
                 blocks=blocks,
@@ -95,9 +97,11 @@ class Engine:
                 max_sequences=options.max_sequences,
                 prefix_cache=options.prefix_cache,
                 states=states,
+                speculation=Speculation(costs) if _may_speculate(model, options) else None,
             ),
             Runner(model, sampler, blocks=blocks, block_size=options.block_size, states=states),
             Pace(options.prefill_chunk),
+            costs,
         )
         self._numbers = count()
         self._wake = threading.Condition()  # guards the three below
@@ -230,6 +234,12 @@ class Engine:
         for job in cancelled:
             self._worker.cancel(job)
         return not stopping
+
+
+def _may_speculate(model: LanguageModel, options: EngineOptions) -> bool:
+    """Not where that could change a result, or at all: other backends may round a row otherwise among several, and a
+    state that has taken in a token that turns out wrong cannot give it back."""
+    return options.speculation == "auto" and model.ops.name == "native" and not model.state_bytes_per_sequence()
 
 
 def _state_slots(model: LanguageModel, options: EngineOptions) -> int:

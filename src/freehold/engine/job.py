@@ -41,6 +41,7 @@ class Job:
         self._submitted = monotonic()
         self._previous: float | None = None
         self._started = False
+        self._pushed = 0
 
     def start(self) -> None:
         """It is part of a step for the first time, or again."""
@@ -52,6 +53,7 @@ class Job:
         """What a new token makes certain; an output with a finish_reason goes to `end`, any other to `send`."""
         now, previous = monotonic(), self._previous
         self._previous = now
+        self._pushed += 1
         if previous is None:
             self._observe(lambda: self._observer.first_token(now - self._submitted))
         else:
@@ -76,9 +78,8 @@ class Job:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far."""
-        sequence = self.sequence
-        return Usage(sequence.prompt_length, sequence.cached or 0, sequence.generated)
+        """Tokens so far. The sequence may have more: those of a draft that were drawn after the text's end."""
+        return Usage(self.sequence.prompt_length, self.sequence.cached or 0, self._pushed)
 
     def _observe(self, call: Callable[[], None]) -> None:
         try:

@@ -50,7 +50,7 @@ class NativeSampler:
         arrays = replace(self._arrays, position=np.array([row.index for row in rows], np.uint64))
         if not any(_needs_history(row.options) for row in rows):
             return arrays
-        histories = [row.tokens if _needs_history(row.options) else () for row in rows]
+        histories = [(*row.tokens, *row.drafted) if _needs_history(row.options) else () for row in rows]
         return replace(
             arrays,
             history=_concatenated(histories, np.int32),

@@ -39,6 +39,8 @@ class EngineStats:
         preemptions: times a running sequence had to give its blocks back, since the start.
         prompt_tokens, cached_tokens, generated_tokens: of all requests since the start; cached_tokens are those of
             prompt_tokens that came from the prefix cache.
+        drafted_tokens, accepted_tokens: tokens computed on the guess that they come next, since the start, and those
+            of them that came.
     """
 
     running: int
@@ -51,3 +53,5 @@ class EngineStats:
     prompt_tokens: int
     cached_tokens: int
     generated_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int

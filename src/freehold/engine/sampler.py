@@ -20,16 +20,18 @@ class SamplingRow:
         options: how to draw; its seed is set.
         tokens: ids of the prompt, followed by those generated so far.
         prompt_length: how many of tokens are the prompt's.
+        drafted: tokens taken to follow those; it is the one after them that is drawn.
     """
 
     options: SamplingOptions
     tokens: Sequence[int]
     prompt_length: int
+    drafted: Sequence[int] = ()
 
     @property
     def index(self) -> int:
         """How many tokens were drawn before this one. Together with the seed it keys the draw."""
-        return len(self.tokens) - self.prompt_length
+        return len(self.tokens) + len(self.drafted) - self.prompt_length
 
 
 class Sampler(Protocol):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence as Listing
+from dataclasses import replace
 
 from freehold.engine.blocks import BlockPool
 from freehold.engine.prefix import Parent, PrefixTree
 from freehold.engine.sequence import Sequence, Step, Work
+from freehold.engine.speculation import Speculation
 from freehold.engine.states import StatePool, States
 from freehold.errors import ContextExceeded
 
@@ -30,6 +32,10 @@ class Scheduler:
         prefix_cache: whether computed blocks are found again by later sequences.
         states: slots for the states of a model that keeps something per sequence, at least 2; 0 for other models.
         snapshot_positions: as SNAPSHOT_POSITIONS.
+        speculation: drafts tokens for sequences that decode; None for no drafts, as a model with states must have it.
+
+    Attributes:
+        drafted, accepted: tokens of all drafts, and those of them that were drawn.
     """
 
     def __init__(
@@ -41,11 +47,15 @@ class Scheduler:
         prefix_cache: bool,
         states: int = 0,
         snapshot_positions: int = SNAPSHOT_POSITIONS,
+        speculation: Speculation | None = None,
     ) -> None:
+        assert speculation is None or not states, "a state cannot give back the tokens of a rejected draft"
         self.pool = BlockPool(blocks)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
+        self.drafted = self.accepted = 0
+        self._speculation = speculation
         self._block_size = block_size
         interval = max(1, snapshot_positions // block_size) if prefix_cache else None
         self._states = StatePool(states, block_size, interval) if states else States()
@@ -96,22 +106,26 @@ class Scheduler:
             count = self._share(sequence, budget)
             budget -= _cost(sequence, count)
             work.append(Work(sequence, count, self._states.take(sequence)))
-        return Step(tuple(work))
+        return self._with_drafts(Step(tuple(work)))
 
-    def commit(self, step: Step, drawn: Listing[int]) -> None:
+    def commit(self, step: Step, drawn: Listing[Listing[int]]) -> None:
         """Take note of a step's results.
 
         Args:
-            drawn: the new token of each piece of work that draws one, in the step's order.
+            drawn: the new tokens of each piece of work that draws, in the step's order: the accepted ones of its draft,
+                and the one after them.
         """
         tokens = iter(drawn)
         for work in step.work:
-            sequence, draws = work.sequence, work.draws
-            sequence.computed += work.count
+            sequence, new = work.sequence, next(tokens) if work.draws else ()
+            accepted = max(0, len(new) - 1)
+            self.drafted += len(work.draft)
+            self.accepted += accepted
+            sequence.computed += work.count + accepted
+            sequence.tokens.extend(new)
             self._register(sequence)
             self._states.advance(sequence)
-            if draws:
-                sequence.tokens.append(next(tokens))
+            self._shrink(sequence)
 
     def check(self) -> None:
         """Verify that no block or slot is lost or has two owners, and that both lists are in order.
@@ -126,10 +140,38 @@ class Scheduler:
         numbers = [sequence.number for sequence in (*self.running, *self.waiting)]
         assert numbers == sorted(set(numbers)), f"out of order: {numbers}"
         assert all(not sequence.blocks for sequence in self.waiting), "a waiting sequence holds blocks"
+        for sequence in self.running:
+            assert len(sequence.blocks) <= self._blocks_for(len(sequence.tokens)), "a rejected draft holds blocks"
+            assert sequence.computed < len(sequence.tokens), "nothing is left from which to draw"
 
     def _share(self, sequence: Sequence, budget: int) -> int:
         """How many of its tokens a sequence may compute. A single one is free, so decoding never waits for prompts."""
         return self._states.share(sequence, 1 if sequence.remaining == 1 else min(sequence.remaining, budget))
+
+    def _with_drafts(self, step: Step) -> Step:
+        """The step with drafts, as far as there are blocks for them without taking any from a running sequence.
+
+        A step that computes prompts is left as it is: it is no longer the number of rows that its cost depends on.
+        """
+        if self._speculation is None or not step.decodes:
+            return step
+        drafts = self._speculation.drafts([work.sequence for work in step.work])
+        if not any(drafts):
+            return step
+        return Step(
+            tuple(
+                replace(work, draft=self._fitting(work.sequence, draft)) if draft else work
+                for work, draft in zip(step.work, drafts, strict=True)
+            )
+        )
+
+    def _fitting(self, sequence: Sequence, draft: tuple[int, ...]) -> tuple[int, ...]:
+        """As much of a draft as there are blocks for, which the sequence then holds until the step is done."""
+        length = len(sequence.tokens)
+        room = (len(sequence.blocks) + self.pool.available) * self._block_size - length
+        draft = draft[:room]
+        self._grow(sequence, length + len(draft))
+        return draft
 
     def _admit(self, sequence: Sequence) -> bool:
         """Get blocks for all tokens of a waiting sequence, known ones where possible; False if there are too few."""
@@ -150,7 +192,7 @@ class Scheduler:
         self._states.begin(sequence, len(matched))
         if sequence.cached is None:
             sequence.cached = sequence.computed
-        self._grow(sequence)
+        self._grow(sequence, len(sequence.tokens))
         return True
 
     def _make_room(self, sequence: Sequence) -> bool:
@@ -163,12 +205,17 @@ class Scheduler:
             self.preemptions += 1
             if youngest is sequence:
                 return False
-        self._grow(sequence)
+        self._grow(sequence, len(sequence.tokens))
         return True
 
-    def _grow(self, sequence: Sequence) -> None:
-        while len(sequence.blocks) < self._blocks_for(len(sequence.tokens)):
+    def _grow(self, sequence: Sequence, length: int) -> None:
+        while len(sequence.blocks) < self._blocks_for(length):
             sequence.blocks.append(self.pool.allocate())
+
+    def _shrink(self, sequence: Sequence) -> None:
+        """Let go of blocks that only rejected tokens reached."""
+        while len(sequence.blocks) > self._blocks_for(len(sequence.tokens)):
+            self.pool.release(sequence.blocks.pop())
 
     def _release(self, sequence: Sequence) -> None:
         """Let go of all blocks, the last first, as the prefix tree asks, and of the state."""

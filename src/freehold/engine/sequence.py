@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from freehold.engine.lookup import PromptLookup
 from freehold.engine.types import SamplingOptions
 
 NO_SLOT = -1
@@ -32,6 +33,7 @@ class Sequence:
         slot: holds its state after `computed` positions, where the model has states; NO_SLOT before the first.
         next_slot: takes its state after the step at hand; NO_SLOT between steps.
         marks: positions, at the end of full blocks, at which its state is worth keeping for others.
+        lookup: guesses its next tokens.
     """
 
     number: int
@@ -47,6 +49,7 @@ class Sequence:
     slot: int = NO_SLOT
     next_slot: int = NO_SLOT
     marks: tuple[int, ...] = ()
+    lookup: PromptLookup = field(default_factory=PromptLookup)
 
     @property
     def remaining(self) -> int:
@@ -73,11 +76,14 @@ class Work:
 
     Attributes:
         slots: of its state; None for models without states.
+        draft: tokens that are guessed to come next, computed along with it where it decodes. As many of them as are
+            drawn anyway save a step each; what the others leave in the cache is written over by the next one.
     """
 
     sequence: Sequence
     count: int
     slots: Slots | None = None
+    draft: tuple[int, ...] = ()
 
     @property
     def draws(self) -> bool:
@@ -90,3 +96,13 @@ class Step:
     """Work for several sequences, oldest first. They hold the blocks and slots that it writes to."""
 
     work: tuple[Work, ...]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it gives every sequence its next token, or tokens, and does nothing else. Ask before `commit`."""
+        return all(work.sequence.remaining == 1 for work in self.work)
+
+    @property
+    def rows(self) -> int:
+        """Tokens that it computes, drafts among them."""
+        return sum(work.count + len(work.draft) for work in self.work)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +126,9 @@ class Output:
     error: str | None = None
 
 
+SpeculationName: TypeAlias = Literal["auto", "off"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """Limits of one engine.
@@ -138,6 +141,8 @@ class EngineOptions:
         prefill_chunk: most prompt tokens computed in one step.
         prefix_cache: whether finished sequences' blocks are kept for later requests with the same beginning.
         max_waiting: requests admitted beyond those running; more are refused with Overloaded.
+        speculation: "auto" computes several tokens of a sequence in one step where its own earlier text suggests them
+            and that is expected to be faster, with the very same results; "off" computes them one by one.
     """
 
     context_length: int | None = None
@@ -147,6 +152,7 @@ class EngineOptions:
     prefill_chunk: int = 256
     prefix_cache: bool = True
     max_waiting: int = 112
+    speculation: SpeculationName = "auto"
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -158,3 +164,4 @@ class EngineKeywords(TypedDict, total=False):
     prefill_chunk: int
     prefix_cache: bool
     max_waiting: int
+    speculation: SpeculationName

@@ -87,6 +87,10 @@ def validate_options(options: EngineOptions, model_context: int) -> None:
         check_integer("context_length", options.context_length, 2, model_context)
     if options.cache_tokens is not None:
         check_integer("cache_tokens", options.cache_tokens, options.block_size, 2**31 - 1)
+    if options.speculation not in ("auto", "off"):
+        raise InvalidRequest(
+            f"speculation is {options.speculation!r}; it must be 'auto' or 'off'", parameter="speculation"
+        )
 
 
 def _check_prompt(prompt: Sequence[int], limits: Limits) -> None:

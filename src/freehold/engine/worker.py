@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from freehold.engine.observer import EngineStats
 from freehold.engine.pace import Pace
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Step
+from freehold.engine.speculation import RowCosts
 from freehold.engine.types import FinishReason, Output, TokenOutput
 from freehold.errors import FreeholdError
 
@@ -22,7 +24,7 @@ NOTHING = Output("")
 class StepRunner(Protocol):
     """Carries out a step; see `Runner`."""
 
-    def run(self, step: Step) -> list[TokenOutput]: ...
+    def run(self, step: Step) -> list[list[TokenOutput]]: ...
 
 
 class Worker:
@@ -33,10 +35,11 @@ class Worker:
             output of a request goes out.
     """
 
-    def __init__(self, scheduler: Scheduler, runner: StepRunner, pace: Pace) -> None:
+    def __init__(self, scheduler: Scheduler, runner: StepRunner, pace: Pace, costs: RowCosts) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._pace = pace
+        self._costs = costs
         self._jobs: dict[int, Job] = {}  # by the number of its sequence
         self._prompt_tokens = 0
         self._cached_tokens = 0
@@ -72,29 +75,41 @@ class Worker:
         for work in step.work:
             self._jobs[work.sequence.number].start()
         self._publish()
-        tokens, started = sum(work.count for work in step.work), monotonic()
+        decodes, started = step.decodes, monotonic()
         self._execute(step)
-        self._pace.note(tokens, monotonic() - started)
+        seconds = monotonic() - started
+        if decodes:
+            self._costs.note(step.rows, seconds)
+        else:
+            self._pace.note(step.rows, seconds)
 
     def _execute(self, step: Step) -> None:
-        """Run a step. If that fails, run its parts alone, so that only those fail that cannot be computed.
+        """Run a step. If that fails, run its parts alone, so that only those fail that cannot be computed, and those
+        without their drafts, for what follows a token that would never be drawn must not make a request fail.
 
         Running a part again is harmless: it writes the same values to the same places, and draws the same tokens.
         """
         try:
-            tokens = self._runner.run(step)
+            drawn = self._runner.run(step)
         except Exception as error:
             if len(step.work) > 1:
                 for work in step.work:
                     self._execute(Step((work,)))
                 return
+            (work,) = step.work
+            if work.draft:
+                self._execute(Step((replace(work, draft=()),)))
+                return
             logger.exception("a request failed")
-            self._end(self._jobs[step.work[0].sequence.number], FinishReason.FAILED, _describe(error))
+            self._end(self._jobs[work.sequence.number], FinishReason.FAILED, _describe(error))
             return
         drawing = [self._jobs[work.sequence.number] for work in step.work if work.draws]
-        self._scheduler.commit(step, [token.token_id for token in tokens])
-        for job, token in zip(drawing, tokens, strict=True):
-            self._deliver(job, token)
+        self._scheduler.commit(step, [[token.token_id for token in tokens] for tokens in drawn])
+        for job, tokens in zip(drawing, drawn, strict=True):
+            for token in tokens:
+                if job.sequence.number not in self._jobs:
+                    break  # its text ended within an accepted draft
+                self._deliver(job, token)
 
     def _deliver(self, job: Job, token: TokenOutput) -> None:
         try:
@@ -132,6 +147,8 @@ class Worker:
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
             generated_tokens=self._generated_tokens,
+            drafted_tokens=scheduler.drafted,
+            accepted_tokens=scheduler.accepted,
         )
 
 

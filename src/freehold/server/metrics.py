@@ -28,6 +28,8 @@ ALIASES: Mapping[str, str] = {
     "freehold_preemptions": "vllm:num_preemptions",
     "freehold_prompt_tokens": "vllm:prompt_tokens",
     "freehold_generated_tokens": "vllm:generation_tokens",
+    "freehold_drafted_tokens": "vllm:spec_decode_num_draft_tokens",
+    "freehold_accepted_tokens": "vllm:spec_decode_num_accepted_tokens",
     "freehold_time_to_first_token_seconds": "vllm:time_to_first_token_seconds",
     "freehold_time_per_output_token_seconds": "vllm:time_per_output_token_seconds",
     "freehold_queue_seconds": "vllm:request_queue_time_seconds",
@@ -50,6 +52,8 @@ _COUNTERS = (
     ("freehold_prompt_tokens", "Tokens in prompts.", "prompt_tokens"),
     ("freehold_cached_prompt_tokens", "Prompt tokens taken from the prefix cache.", "cached_tokens"),
     ("freehold_generated_tokens", "Tokens generated.", "generated_tokens"),
+    ("freehold_drafted_tokens", "Tokens computed on the guess that they come next.", "drafted_tokens"),
+    ("freehold_accepted_tokens", "Drafted tokens that came.", "accepted_tokens"),
 )
 
 

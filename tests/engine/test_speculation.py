@@ -1,0 +1,110 @@
+"""How many tokens are drafted, given what guesses are worth and what rows cost."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from freehold.engine.sequence import Sequence
+from freehold.engine.speculation import LIFETIME, MOST_ROWS, RowCosts, Speculation
+from tests.engine.simulation import make_sequence
+
+LOOP = list(range(40, 60))
+
+
+def _costs(of_sixteen: float) -> RowCosts:
+    """Measured: from 1 for one row up to what sixteen take, in a straight line."""
+    costs = RowCosts()
+    for rows in range(1, MOST_ROWS + 1):
+        costs.note(rows, 1 + (of_sixteen - 1) * (rows - 1) / (MOST_ROWS - 1))
+    return costs
+
+
+def _repeating(number: int = 0, output: int = 1000) -> Sequence:
+    """A sequence that has generated the same twenty tokens again and again, so that guesses have come true."""
+    sequence = make_sequence(number, [*LOOP, *LOOP[:3]], output)
+    sequence.lookup.read(sequence.tokens)
+    sequence.tokens += [*LOOP[3:], *LOOP[:5]]
+    return sequence
+
+
+def test_costs_are_in_steps_of_the_plain_kind() -> None:
+    costs = RowCosts()
+    assert costs.relative(4, 1) == inf  # until a plain step was measured
+    costs.note(1, 0.5)
+    assert 1 < costs.relative(2, 1) < costs.relative(4, 1) < 4
+    costs.note(4, 1.0)
+    assert costs.relative(4, 1) == 2
+
+
+def test_a_step_that_something_else_held_up_counts_little() -> None:
+    costs = RowCosts()
+    for seconds in (1, 1, 1, 50, 1, 1, 1, 1):
+        costs.note(1, seconds)
+    costs.note(2, 2)
+    assert 1.0 < costs.relative(2, 1) < 2.0
+
+
+def test_old_costs_are_measured_again() -> None:
+    costs = RowCosts()
+    costs.note(1, 1.0)
+    costs.note(2, 100.0)
+    assert costs.relative(2, 1) == 100
+    for _ in range(LIFETIME - 1):
+        costs.note(1, 1.0)
+    assert costs.relative(2, 1) == 100
+    costs.note(1, 1.0)
+    assert costs.relative(2, 1) < 2
+
+
+def test_costs_of_crowds_are_not_kept() -> None:
+    costs = RowCosts()
+    costs.note(MOST_ROWS + 1, 1.0)
+    assert costs.relative(MOST_ROWS + 2, MOST_ROWS + 1) == inf
+
+
+def test_what_repeats_itself_is_drafted_as_far_as_rows_are_cheap() -> None:
+    sequence = _repeating()
+    in_fours = RowCosts()
+    for rows in range(1, MOST_ROWS + 1):
+        in_fours.note(rows, 1.5 if rows <= 4 else 20.0)
+    following = tuple(LOOP[5:] + LOOP)
+    assert Speculation(_costs(1.5)).drafts([sequence]) == [following[: MOST_ROWS - 1]]
+    assert Speculation(in_fours).drafts([sequence]) == [following[:3]]
+    assert Speculation(_costs(40.0)).drafts([sequence]) == [()]
+
+
+def test_what_never_came_true_is_not_drafted_though_it_was_seen_before() -> None:
+    sequence = make_sequence(0, [1, 2, 3], 1000)
+    speculation, drafted = Speculation(_costs(5.0)), 0
+    for other in range(10, 40):
+        drafted += len(speculation.drafts([sequence])[0])
+        sequence.tokens += [other, 1, 2, 3]
+    assert drafted <= 1
+
+
+def test_nothing_is_drafted_before_a_plain_step_was_measured() -> None:
+    assert Speculation(RowCosts()).drafts([_repeating()]) == [()]
+
+
+@pytest.mark.parametrize("count", [MOST_ROWS, MOST_ROWS + 3])
+def test_nothing_is_drafted_in_a_crowd(count: int) -> None:
+    drafts = Speculation(_costs(1.0)).drafts([_repeating(number) for number in range(count)])
+    assert drafts == [()] * count
+
+
+def test_the_likeliest_guesses_of_all_sequences_are_taken() -> None:
+    plain = make_sequence(2, list(range(30)), 100)
+    drafts = Speculation(_costs(1.5)).drafts([_repeating(0), plain, _repeating(1)])
+    assert drafts[1] == ()
+    assert len(drafts[0]) + len(drafts[2]) == MOST_ROWS - 3
+    assert abs(len(drafts[0]) - len(drafts[2])) <= 1
+
+
+@pytest.mark.parametrize("left", [1, 2, 5])
+def test_no_token_beyond_the_limit_is_drafted(left: int) -> None:
+    sequence = _repeating()
+    sequence.limit = len(sequence.tokens) + left
+    (draft,) = Speculation(_costs(1.0)).drafts([sequence])
+    assert len(draft) == left - 1
