@@ -138,7 +138,9 @@ def _yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _speed(tokens_per_second: float) -> str:
+def _speed(tokens_per_second: float | None) -> str:
+    if tokens_per_second is None:
+        return "-"
     return f"{tokens_per_second:.3g}" if tokens_per_second < 100 else f"{tokens_per_second:.0f}"
 
 

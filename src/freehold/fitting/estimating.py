@@ -11,6 +11,7 @@ from freehold.errors import InvalidRequest
 from freehold.fitting.needs import Cache, weights_read, workspace_bytes
 from freehold.fitting.parts import active_parameters, parameters, weight_bytes
 from freehold.fitting.subject import Subject
+from freehold.models import Decoder
 from freehold.tensors import WeightType
 
 DEFAULT_CONTEXT = 8192
@@ -48,7 +49,8 @@ class Estimate:
         state_bytes: memory for what some layers keep per user, however long the context; 0 for most families.
         workspace_bytes: memory for the largest step: a piece of a prompt, and logits of all users.
         fits: whether all of it is available.
-        tokens_per_second: for each user, where reading weights and cache from memory is what takes the time.
+        tokens_per_second: for each user, where reading weights and cache from memory is what takes the time; None for
+            an encoder, which writes no tokens.
     """
 
     dtype: WeightType | None
@@ -58,7 +60,7 @@ class Estimate:
     workspace_bytes: int
     cache_bytes_per_token: int
     fits: bool
-    tokens_per_second: float
+    tokens_per_second: float | None
 
     @property
     def memory_bytes(self) -> int:
@@ -164,6 +166,6 @@ def estimate(subject: Subject, dtype: WeightType | None, demand: Demand, resourc
         workspace_bytes=workspace_bytes(subject, demand.users),
         cache_bytes_per_token=cache.bytes_per_token,
         fits=False,
-        tokens_per_second=resources.bytes_per_second / read,
+        tokens_per_second=resources.bytes_per_second / read if isinstance(subject.model, Decoder) else None,
     )
     return replace(found, fits=found.memory_bytes <= resources.available_bytes)
