@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +26,15 @@ from freehold.errors import ConfigError, EngineStopped, InvalidRequest, Template
 from freehold.generation import GenerationOptions, contents, events, texts, to_request
 from freehold.models import Decoder, ModelConfig
 from freehold.models.encoder import Encoder
-from freehold.models.loading import Progress, load_network
+from freehold.models.loading import PackedWeights, Progress, load_network
 from freehold.models.network import Network
 from freehold.ops import create_ops
 from freehold.ops.base import Array, LayerCache
 from freehold.ops.batch import Batch, in_groups
+from freehold.packed.opening import packed_weights
 from freehold.recommended import recommended_sampling
 from freehold.store import resolve
+from freehold.store.home import Home
 from freehold.tensors import TensorType, WeightType
 from freehold.text import ChatTemplate, Text, Tokenizer, conversation_prompt, load_text, text_from_gguf
 from freehold.text.abilities import abilities_of
@@ -71,7 +74,8 @@ def load(
     path = resolve(str(name_or_path))
     checkpoint = open_checkpoint(path)
     ops = create_ops(backend, exact=_is_exact(checkpoint, weight_type))
-    network = load_network(checkpoint, ops, weight_type, progress)
+    with _kept_weights(checkpoint, backend, weight_type) as packed:
+        network = load_network(checkpoint, ops, weight_type, progress, packed)
     return Model(
         path.name if isinstance(name_or_path, Path) else name_or_path,
         network,
@@ -343,7 +347,10 @@ class Model:
 
     def _decoder(self) -> _Serial:
         if self._model is None:
-            raise ConfigError(f"{self.config.architecture} embeds texts; it does not write any", hint="use embed()")
+            raise ConfigError(
+                f"{self.config.architecture} embeds texts; it does not write any",
+                hint="freehold embed, or embed() in Python, turns texts into vectors",
+            )
         return self._model
 
     def _require_text(self) -> Text:
@@ -393,6 +400,13 @@ def _weight_type(dtype: str | None) -> WeightType | None:
     if dtype not in list(WeightType):
         raise ConfigError(f"dtype is {dtype!r}; known: {', '.join(WeightType)}")
     return WeightType(dtype)
+
+
+def _kept_weights(
+    checkpoint: Checkpoint, backend: str, dtype: WeightType | None
+) -> AbstractContextManager[PackedWeights | None]:
+    """Only the native backend packs anything."""
+    return packed_weights(checkpoint, dtype, Home.from_environment().packed) if backend == "native" else nullcontext()
 
 
 def _is_exact(checkpoint: Checkpoint, dtype: WeightType | None) -> bool:

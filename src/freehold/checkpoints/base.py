@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freehold.checkpoints.mapped import MappedFile
 from freehold.tensors import Tensor, TensorInfo
 
 
@@ -29,6 +30,7 @@ class Checkpoint(Protocol):
         naming: whose names `tensors` and `config` use.
         config: the parsed config.json, or the GGUF metadata.
         tensors: every tensor in the checkpoint, by name.
+        files: those that hold the tensors; none where they are in memory.
     """
 
     @property
@@ -39,6 +41,8 @@ class Checkpoint(Protocol):
     def config(self) -> Mapping[str, Any]: ...
     @property
     def tensors(self) -> Mapping[str, TensorInfo]: ...
+    @property
+    def files(self) -> Sequence[MappedFile]: ...
 
     def read(self, name: str) -> Tensor:
         """The tensor of that name; its bytes stay in the file until they are used.
@@ -62,6 +66,10 @@ class MemoryCheckpoint:
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
         return {name: tensor.info for name, tensor in self.contents.items()}
+
+    @property
+    def files(self) -> Sequence[MappedFile]:
+        return ()
 
     def read(self, name: str) -> Tensor:
         return self.contents[name]

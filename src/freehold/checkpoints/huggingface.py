@@ -53,10 +53,16 @@ class HuggingFaceCheckpoint:
         self.config: Mapping[str, Any] = read_object(path / CONFIG, limits.MAX_CONFIG_BYTES)
         self._shards: dict[str, SafetensorsFile] = {}
         self.tensors: dict[str, TensorInfo] = {}
-        for file in files:
-            self._add(SafetensorsFile(file))
+        self._files = [SafetensorsFile(file) for file in files]
+        for shard in self._files:
+            self._add(shard)
         if index is not None:
             self._check_index(index)
+
+    @property
+    def files(self) -> Sequence[MappedFile]:
+        """The files that hold the tensors."""
+        return [shard.file for shard in self._files]
 
     def read(self, name: str) -> Tensor:
         """The tensor of that name; its bytes stay in the file until they are used.

@@ -23,6 +23,7 @@ class MappedFile:
         path: the file.
         data: the mapped bytes.
         size: how many there are.
+        modified: when it was last written to, in nanoseconds since 1970.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +33,8 @@ class MappedFile:
             CheckpointError: it is absent, unreadable, empty, or not a regular file.
         """
         self.path = path
-        descriptor, self.size = _open_regular(path)
+        descriptor, status = _open_regular(path)
+        self.size, self.modified = status.st_size, status.st_mtime_ns
         try:
             if self.size == 0:
                 raise CheckpointError(f"{path.name} is empty", hint="download or copy it again")
@@ -56,6 +58,14 @@ class MappedFile:
         data: npt.NDArray[np.uint8] = np.frombuffer(self.data, np.uint8, size, start)
         return data if start % alignment == 0 else data.copy()
 
+    def release(self) -> None:
+        """Take the pages that were read out of the resident memory; the next access brings them back.
+
+        A hint to the system, which does nothing where it cannot be given.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.data.madvise(mmap.MADV_DONTNEED)
+
 
 def read_small(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most so many bytes.
@@ -63,18 +73,18 @@ def read_small(path: Path, limit: int) -> bytes:
     Raises:
         CheckpointError: it is absent, unreadable, too large, or not a regular file.
     """
-    descriptor, size = _open_regular(path)
+    descriptor, status = _open_regular(path)
     with os.fdopen(descriptor, "rb") as file:
-        if size > limit:
+        if status.st_size > limit:
             raise CheckpointError(
-                f"{path.name} has {size} bytes; at most {limit} are read",
+                f"{path.name} has {status.st_size} bytes; at most {limit} are read",
                 hint="it is damaged or not what its name says; download it again",
             )
         return file.read(limit)
 
 
-def _open_regular(path: Path) -> tuple[int, int]:
-    """Open for reading: a descriptor, which the caller closes, and the file's size."""
+def _open_regular(path: Path) -> tuple[int, os.stat_result]:
+    """Open for reading: a descriptor, which the caller closes, and what is known of the file."""
     try:
         descriptor = os.open(path, OPEN_FLAGS)
     except FileNotFoundError as error:
@@ -86,4 +96,4 @@ def _open_regular(path: Path) -> tuple[int, int]:
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise CheckpointError(f"{path} is not a regular file", hint="a model is a folder or a regular file")
-    return descriptor, status.st_size
+    return descriptor, status

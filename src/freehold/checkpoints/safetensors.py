@@ -47,6 +47,7 @@ class SafetensorsFile:
     Attributes:
         path: the file.
         tensors: every tensor in it, by name.
+        file: its bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +59,7 @@ class SafetensorsFile:
         self.path = path
         self.tensors: dict[str, TensorInfo] = {}
         self._starts: dict[str, int] = {}
-        self._file = MappedFile(path)
+        self.file = MappedFile(path)
         self._data_start = self._header_end()
         self._read_header()
 
@@ -88,24 +89,24 @@ class SafetensorsFile:
         if info is None:
             raise CheckpointError(f"{self.path.name} has no tensor {name!r}")
         start = self._data_start + self._starts[name]
-        return self._file.view(start, info.bytes, BLOCK_FORMATS[info.type].bytes)
+        return self.file.view(start, info.bytes, BLOCK_FORMATS[info.type].bytes)
 
     def _header_end(self) -> int:
-        if self._file.size < LENGTH.size:
-            raise self._error(f"{self._file.size} bytes are too few for a safetensors file")
-        (length,) = LENGTH.unpack_from(self._file.data)
-        if length > min(limits.MAX_HEADER_BYTES, self._file.size - LENGTH.size):
+        if self.file.size < LENGTH.size:
+            raise self._error(f"{self.file.size} bytes are too few for a safetensors file")
+        (length,) = LENGTH.unpack_from(self.file.data)
+        if length > min(limits.MAX_HEADER_BYTES, self.file.size - LENGTH.size):
             raise self._error(
-                f"the header claims {length} bytes, in a file of {self._file.size}; "
+                f"the header claims {length} bytes, in a file of {self.file.size}; "
                 f"at most {limits.MAX_HEADER_BYTES} are read"
             )
         end: int = LENGTH.size + length
-        if self._file.data[LENGTH.size : LENGTH.size + 1] != b"{":
+        if self.file.data[LENGTH.size : LENGTH.size + 1] != b"{":
             raise self._error("the header does not start with an opening brace")
         return end
 
     def _read_header(self) -> None:
-        scanner = Scanner(self._file.data, LENGTH.size, self._data_start, self.path.name)
+        scanner = Scanner(self.file.data, LENGTH.size, self._data_start, self.path.name)
         spans: list[Span] = []
         for name in scanner.members(limits.MAX_TENSORS_PER_FILE + 1):
             if name == "__metadata__":
@@ -116,7 +117,7 @@ class SafetensorsFile:
             self._starts[name] = span.start
             spans.append(span)
         scanner.finish()
-        check_layout(spans, self._file.size - self._data_start, 1, self.path.name)
+        check_layout(spans, self.file.size - self._data_start, 1, self.path.name)
 
     def _entry(self, name: str, entry: Any) -> tuple[TensorInfo, Span]:
         """A header entry as a tensor's description and its place."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol, cast
 
 from freehold.checkpoints.base import Checkpoint
 from freehold.errors import ConfigError
 from freehold.models.blocks import Source
+from freehold.models.blocks.leaf import PackedLeaf
 from freehold.models.decoder import Decoder
 from freehold.models.network import Network
 from freehold.models.registry import family_of
@@ -17,6 +19,14 @@ from freehold.tensors import Tensor, WeightType
 
 # Called after each packed weight with how many are done and how many there are.
 Progress = Callable[[int, int], None]
+
+
+class PackedWeights(Protocol):
+    """Where packed weights are kept between one start and the next."""
+
+    def weight(self, name: str, parameters: Mapping[str, tuple[int, ...]], pack: Callable[[], Any]) -> Any:
+        """The weight that a leaf of that name makes of these parameters: as it was kept, or else as `pack` makes it."""
+        ...
 
 
 def load_model(
@@ -39,18 +49,37 @@ def load_model(
 
 
 def load_network(
-    checkpoint: Checkpoint, ops: Ops, dtype: WeightType | None = None, progress: Progress | None = None
+    checkpoint: Checkpoint,
+    ops: Ops,
+    dtype: WeightType | None = None,
+    progress: Progress | None = None,
+    packed: PackedWeights | None = None,
 ) -> Network:
-    """As `load_model`, for a model of any kind."""
+    """As `load_model`, for a model of any kind.
+
+    Args:
+        packed: where packed weights are kept, for `ops` and `dtype`; None packs all of them.
+    """
     family, config = family_of(checkpoint)
     model = family(config, ops)
     source = parameter_source(model, checkpoint)
     leaves = list(model.leaves())
     for done, (path, leaf) in enumerate(leaves, start=1):
-        leaf.load(ops, _below(path, source), dtype)
+        load = partial(leaf.load, ops, _below(path, source), dtype)
+        if packed is not None and isinstance(leaf, PackedLeaf):
+            leaf.weight = packed.weight(path, leaf.parameters(), partial(_packed, leaf, load))
+        else:
+            load()
+        for file in checkpoint.files:
+            file.release()
         if progress is not None:
             progress(done, len(leaves))
     return model
+
+
+def _packed(leaf: PackedLeaf, load: Callable[[], None]) -> Any:
+    load()
+    return leaf.weight
 
 
 def outline(checkpoint: Checkpoint) -> Network:

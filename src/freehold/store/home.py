@@ -6,6 +6,7 @@ $FREEHOLD_HOME                                   ~/.freehold where the variable 
 │   ├── manifest.json                            the lock: written last, so without it there is no model
 │   └── <revision>/                              the model's files under their own names, hard links to blobs
 ├── downloads/<organisation>/<name>/<variant>/   what an interrupted pull has fetched so far
+├── packed/<key>.packed                          weights as the kernels read them; made at a model's first start
 └── locks/                                       empty files that running processes hold
 """
 
@@ -51,6 +52,10 @@ class Home:
     @property
     def models(self) -> Path:
         return self.path / "models"
+
+    @property
+    def packed(self) -> Path:
+        return self.path / "packed"
 
     def repository(self, name: ModelName) -> Path:
         """The folder with all pulled variants of a repository."""

@@ -12,6 +12,7 @@ from freehold.checkpoints.base import Naming
 from freehold.checkpoints.gguf.file import GgufFile
 from freehold.checkpoints.gguf.values import SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY
 from freehold.checkpoints.layout import DAMAGED
+from freehold.checkpoints.mapped import MappedFile
 from freehold.errors import CheckpointError
 from freehold.tensors import Tensor, TensorInfo
 
@@ -34,6 +35,7 @@ class GgufCheckpoint:
         first = GgufFile(path)
         self.config: Mapping[str, Any] = first.metadata
         self.tensors: dict[str, TensorInfo] = {}
+        self.files: list[MappedFile] = []
         self._files: dict[str, GgufFile] = {}
         count = _split_integer(first, SPLIT_COUNT_KEY, 1, limits.MAX_GGUF_FILES)
         if count <= 1:
@@ -56,6 +58,7 @@ class GgufCheckpoint:
         return file.read(name)
 
     def _add(self, file: GgufFile) -> None:
+        self.files.append(file.file)
         for name, info in file.tensors.items():
             if name in self._files:
                 raise CheckpointError(

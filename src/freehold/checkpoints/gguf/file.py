@@ -31,6 +31,7 @@ class GgufFile:
         path: the file.
         metadata: its key-value pairs.
         tensors: every tensor in it, by name, shapes outermost first.
+        file: its bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,16 +44,16 @@ class GgufFile:
         self.path = path
         self.tensors: dict[str, TensorInfo] = {}
         self._starts: dict[str, int] = {}
-        self._file = MappedFile(path)
-        cursor = Cursor(self._file.data, path.name)
+        self.file = MappedFile(path)
+        cursor = Cursor(self.file.data, path.name)
         _check_version(cursor)
         tensor_count = cursor.uint64("the number of tensors")
         self.metadata = Metadata(cursor, cursor.uint64("the number of metadata keys"))
         alignment = self._alignment(cursor)
         spans = self._read_directory(cursor, tensor_count, alignment)
         self._data_start = aligned(cursor.position, alignment)
-        if spans or self._file.size > self._data_start:
-            check_layout(spans, self._file.size - self._data_start, alignment, path.name)
+        if spans or self.file.size > self._data_start:
+            check_layout(spans, self.file.size - self._data_start, alignment, path.name)
 
     def read(self, name: str) -> Tensor:
         """The tensor of that name, its bytes still in the file.
@@ -67,7 +68,7 @@ class GgufFile:
         if info.type not in READABLE_TYPES:
             raise _unsupported(self.path.name, name, info.type.value)
         alignment = 1 if info.type in QUANTISED_TYPES else BLOCK_FORMATS[info.type].bytes
-        return Tensor(info, self._file.view(self._data_start + self._starts[name], info.bytes, alignment))
+        return Tensor(info, self.file.view(self._data_start + self._starts[name], info.bytes, alignment))
 
     def _alignment(self, cursor: Cursor) -> int:
         alignment = self.metadata.get(ALIGNMENT_KEY, DEFAULT_ALIGNMENT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.checkpoints.huggingface import CONFIG, HuggingFaceCheckpoint
+from freehold.checkpoints.mapped import MappedFile
 from freehold.checkpoints.quantised.assembly import Found
 from freehold.checkpoints.quantised.settings import Settings
 from freehold.errors import CheckpointError
@@ -54,6 +55,11 @@ class QuantisedCheckpoint:
                     hint="files of two versions of the model lie in one folder; download it again",
                 )
             self.tensors[name] = assembly.info
+
+    @property
+    def files(self) -> Sequence[MappedFile]:
+        """The files that hold the tensors, in pieces or whole."""
+        return self._stored.files
 
     def read(self, name: str) -> Tensor:
         """The tensor of that name, put together if it lies in pieces.

@@ -53,6 +53,16 @@ class Leaf(Module, ABC):
         """Pack the parameters that `source` gives for the names in `parameters()`."""
 
 
+class PackedLeaf(Leaf):
+    """A leaf whose weight is packed, which takes time, so that it may be kept as it is then.
+
+    Attributes:
+        weight: the packed weight, all that the leaf holds.
+    """
+
+    weight: LinearWeight | ExpertsWeight
+
+
 class Precision(Enum):
     """What becomes of a matrix where a type is asked for."""
 
@@ -69,7 +79,7 @@ def held_as(precision: Precision, dtype: WeightType | None) -> WeightType | None
     return WeightType.Q8 if eight else dtype
 
 
-class Linear(Leaf):
+class Linear(PackedLeaf):
     """Projections that read the same input, stacked into one product.
 
     Args:
@@ -114,7 +124,7 @@ class Linear(Leaf):
         self.weight = ops.pack_linear(weights, biases if self.biased else None, self.held_as(dtype))
 
 
-class ExpertsLinear(Leaf):
+class ExpertsLinear(PackedLeaf):
     """The same projections once for each expert (or head): `gate.3.weight` is the gate of expert 3.
 
     Args:

@@ -107,7 +107,7 @@ void bind_experts(nb::module_& module) {
             for (size_t i = 0; i < weight.weights.size(); ++i)
                 experts.push_back({weight.weights[i], weight.matrices[i]});
             return experts;
-        });
+        }, nb::rv_policy::move);
     module.def("experts", bind_mix, "x"_a, "router_logits"_a, "gate_up"_a, "down"_a, nb::kw_only(),
                "selection_bias"_a.none(), "top_k"_a, "scoring"_a, "normalise"_a, "scale"_a, "groups"_a,
                "groups_kept"_a, "weigh_inputs"_a, "activation"_a, "limit"_a.none(), "out"_a);

@@ -259,7 +259,7 @@ void bind_weights(nb::module_& module) {
         .def_prop_ro("inputs", [](const LinearWeight& weight) { return weight.weight.inputs(); })
         .def_prop_ro("outputs", [](const LinearWeight& weight) { return weight.weight.outputs(); })
         .def_ro("parts", &LinearWeight::matrices)
-        .def_prop_ro("biases", biases_of);
+        .def_prop_ro("biases", biases_of, nb::rv_policy::move);
     module.def("empty", empty, "bytes"_a);
     module.def("packed_bytes", [](const std::string& format, int64_t rows, int64_t columns) {
         check_shape(rows, columns);

@@ -1,0 +1,1 @@
+"""Packed weights on disk: what packing a model gave, kept in the home folder and mapped into memory at later starts."""
