@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freehold.engine.sequence import Sequence
 from freehold.errors import ContextExceeded
-from tests.engine.simulation import BLOCK, Simulation, make_scheduler, make_sequence, next_token
+from tests.engine.simulation import BLOCK, Guesses, Simulation, make_scheduler, make_sequence, next_token
 
 
 def test_a_prompt_is_computed_in_chunks_and_then_decoded() -> None:
@@ -149,14 +149,29 @@ states = st.sampled_from([0, 2, 3, 5, 12, 100])
 shapes = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 24)), min_size=1, max_size=20)
 
 
-@given(shapes, st.integers(1, 40), st.integers(1, 16), st.booleans(), states)
+# Drafts are for models without states.
+drafts = st.tuples(st.just(0), st.randoms(use_true_random=False).map(Guesses))
+slots_or_drafts = st.tuples(states, st.none()) | drafts
+
+
+@given(shapes, st.integers(1, 40), st.integers(1, 16), st.booleans(), slots_or_drafts)
 @settings(deadline=None)
 def test_a_pool_of_a_quarter_of_the_demand_completes_everything(
-    shapes: list[tuple[int, int]], chunk: int, max_sequences: int, prefix_cache: bool, states: int
+    shapes: list[tuple[int, int]],
+    chunk: int,
+    max_sequences: int,
+    prefix_cache: bool,
+    slots_or_drafts: tuple[int, Guesses | None],
 ) -> None:
     needs = [-(-(prompt + output) // BLOCK) for prompt, output in shapes]
     blocks = max(*needs, sum(needs) // 4)
-    scheduler = make_scheduler(blocks, max_sequences=max_sequences, prefix_cache=prefix_cache, states=states)
+    scheduler = make_scheduler(
+        blocks,
+        max_sequences=max_sequences,
+        prefix_cache=prefix_cache,
+        states=slots_or_drafts[0],
+        speculation=slots_or_drafts[1],
+    )
     simulation = Simulation(scheduler, prefill_chunk=chunk)
     for number, (prompt, output) in enumerate(shapes):
         scheduler.add(make_sequence(number, prompt, output))
@@ -170,14 +185,23 @@ def test_a_pool_of_a_quarter_of_the_demand_completes_everything(
         assert sequence.tokens == expected
 
 
-@given(st.randoms(use_true_random=False), st.integers(8, 40), st.booleans(), states, st.integers(1, 3))
+@given(st.randoms(use_true_random=False), st.integers(8, 40), st.booleans(), slots_or_drafts, st.integers(1, 3))
 @settings(deadline=None)
 def test_no_block_or_slot_is_lost_whatever_happens(
-    chance: random.Random, blocks: int, prefix_cache: bool, states: int, snapshot_blocks: int
+    chance: random.Random,
+    blocks: int,
+    prefix_cache: bool,
+    slots_or_drafts: tuple[int, Guesses | None],
+    snapshot_blocks: int,
 ) -> None:
     simulation = Simulation(
         make_scheduler(
-            blocks, max_sequences=5, prefix_cache=prefix_cache, states=states, snapshot_blocks=snapshot_blocks
+            blocks,
+            max_sequences=5,
+            prefix_cache=prefix_cache,
+            states=slots_or_drafts[0],
+            snapshot_blocks=snapshot_blocks,
+            speculation=slots_or_drafts[1],
         )
     )
     scheduler, live = simulation.scheduler, list[Sequence]()
