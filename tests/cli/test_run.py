@@ -32,8 +32,11 @@ def test_what_is_left_open_follows_the_recommendation(model: FakeModel) -> None:
 
 
 def test_loading_options_reach_the_loader(model: FakeModel) -> None:
-    assert main(["run", "org/x", "Hi", "--backend", "torch", "--dtype", "q8", "--context", "99"]) == 0
-    assert model.loads == [{"name": "org/x", "backend": "torch", "dtype": "q8", "context": 99}]
+    options = ["--backend", "torch", "--dtype", "q8", "--context", "99", "--speculation", "off"]
+    assert main(["run", "org/x", "Hi", *options]) == 0
+    assert model.loads == [
+        {"name": "org/x", "backend": "torch", "dtype": "q8", "context": 99, "speculation": "off"},
+    ]
 
 
 def test_piped_input_is_the_prompt(

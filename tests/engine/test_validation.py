@@ -109,6 +109,7 @@ def test_a_whole_sequence_may_fill_the_context() -> None:
         *[("max_waiting", value) for value in (-1, 2**31)],
         *[("context_length", value) for value in (0, 1, 17, 2**63)],
         *[("cache_tokens", value) for value in (0, -1, 15, 2**31)],
+        *[("speculation", value) for value in ("on", "", None, True)],
     ],
 )
 def test_a_bad_engine_option_is_refused_by_name(name: str, value: Any) -> None:

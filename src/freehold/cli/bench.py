@@ -14,7 +14,14 @@ import typer
 
 from freehold.cli.loading import loaded
 from freehold.cli.measuring import Clock, Workload, measure
-from freehold.cli.options import BackendOption, ContextOption, DtypeOption, JsonOption, ModelArgument
+from freehold.cli.options import (
+    BackendOption,
+    ContextOption,
+    DtypeOption,
+    JsonOption,
+    ModelArgument,
+    SpeculationOption,
+)
 from freehold.cli.output import human_bytes
 from freehold.cli.progress import progress_bar
 from freehold.cli.verbs import WrongUsage
@@ -40,12 +47,14 @@ def command(
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
     context: ContextOption = None,
+    speculation: SpeculationOption = "off",
     json: JsonOption = False,
 ) -> None:
     """Measure prefill and decoding speed and the time to the first token.
 
-    Prompts are random tokens, sampling is greedy, the end of the text is ignored, and the prefix cache is off. One
-    short run warms up and is not counted.
+    Prompts are random tokens, sampling is greedy, the end of the text is ignored, and the prefix cache is off. So is
+    speculation unless asked for: what a model makes of random tokens mostly repeats itself, which is then faster than
+    texts are. One short run warms up and is not counted.
     """
     clock = Clock()
     started = time.perf_counter()
@@ -56,13 +65,20 @@ def command(
         context=context,
         observer=clock,
         prefix_cache=False,
+        speculation=speculation,
         max_sequences=concurrency,
     ) as opened:
         load_seconds = time.perf_counter() - started
         workload = Workload(*_lengths(opened, prompt, generate), concurrency, repeats)
         with progress_bar(unit_bytes=False) as report:
             found = measure(opened, clock, workload, report)
-    subject = {"model": model, "backend": backend, "dtype": dtype, "load_seconds": load_seconds}
+    subject = {
+        "model": model,
+        "backend": backend,
+        "dtype": dtype,
+        "speculation": speculation,
+        "load_seconds": load_seconds,
+    }
     if json:
         _print_json(subject | asdict(workload) | asdict(found) | _machine())
         return

@@ -8,6 +8,7 @@ import typer
 
 BackendName = Literal["native", "torch"]
 DtypeName = Literal["q4", "q8", "f16", "f32"]
+SpeculationName = Literal["auto", "off"]
 
 ModelArgument = Annotated[
     str,
@@ -23,5 +24,12 @@ DtypeOption = Annotated[
 ]
 ContextOption = Annotated[
     int | None, typer.Option("--context", min=2, help="Most tokens of prompt and answer; otherwise the model's own.")
+]
+SpeculationOption = Annotated[
+    SpeculationName,
+    typer.Option(
+        "--speculation",
+        help="auto: compute several tokens at once where the text so far suggests them; the results are the same.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -10,7 +10,7 @@ import typer
 from freehold.cli.chat import chat
 from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
-from freehold.cli.options import BackendOption, ContextOption, DtypeOption, ModelArgument
+from freehold.cli.options import BackendOption, ContextOption, DtypeOption, ModelArgument, SpeculationOption
 from freehold.cli.output import print_note
 from freehold.cli.showing import Display, show_end
 from freehold.cli.verbs import WrongUsage
@@ -33,6 +33,7 @@ def command(
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
     context: ContextOption = None,
+    speculation: SpeculationOption = "auto",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print timings after each answer.")] = False,
 ) -> None:
     """Answer a prompt, or chat when there is none.
@@ -42,7 +43,7 @@ def command(
     """
     text = _prompt(prompt)
     options = _options(temperature, max_tokens, seed)
-    with loaded(model, backend=backend, dtype=dtype, context=context) as opened:
+    with loaded(model, backend=backend, dtype=dtype, context=context, speculation=speculation) as opened:
         conversation = Conversation(opened, options, system)
         if not conversation.has_template:
             print_note(f"{opened.name} has no chat template: it continues your text")

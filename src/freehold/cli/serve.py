@@ -11,7 +11,7 @@ import typer
 
 import freehold
 from freehold.catalogue import find
-from freehold.cli.options import BackendOption, ContextOption, DtypeOption
+from freehold.cli.options import BackendOption, ContextOption, DtypeOption, SpeculationOption
 from freehold.cli.output import styled
 from freehold.cli.progress import progress_bar
 from freehold.cli.verbs import WrongUsage
@@ -42,6 +42,7 @@ def command(
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
     context: ContextOption = None,
+    speculation: SpeculationOption = "auto",
 ) -> None:
     """Serve models over OpenAI's HTTP API until Ctrl-C or SIGTERM.
 
@@ -63,6 +64,7 @@ def command(
                     dtype=dtype,
                     context_length=context,
                     max_sequences=max_sequences,
+                    speculation=speculation,
                     observer=observer,
                     progress=lambda done, total: report(f"loading {name}", done, total),
                 )
