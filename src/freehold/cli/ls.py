@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from freehold.cli.options import JsonOption
-from freehold.cli.output import human_bytes, print_json, print_problem, print_table
+from freehold.cli.output import human_bytes, print_json, print_note, print_problem, print_table
+from freehold.packed.folder import kept
 from freehold.store import StoredModel, list_models
+from freehold.store.home import Home
 
 
 def command(json: JsonOption = False) -> None:
@@ -16,6 +18,10 @@ def command(json: JsonOption = False) -> None:
         print_json([asdict(model) | {"path": str(model.path)} for model in models])
         return
     print_table(["NAME", "FORMAT", "SIZE", "LICENCE", "PULLED"], [_row(model) for model in models])
+    files = kept(Home.from_environment().packed)
+    if files:
+        size = human_bytes(sum(file.size for file in files))
+        print_note(f"packed weights that make starts faster take {size}; freehold rm --packed deletes them")
     for model in models:
         if model.problem is not None:
             print_problem(f"{model.name} is damaged: {model.problem}", f"freehold pull {model.name} repairs it")

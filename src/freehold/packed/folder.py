@@ -109,6 +109,12 @@ def sweep(folder: Path) -> None:
             one.path.unlink(missing_ok=True)
 
 
+def clear(folder: Path) -> None:
+    """Remove all packed weights. Processes that use them keep what they have mapped."""
+    for one in kept(folder):
+        one.path.unlink(missing_ok=True)
+
+
 def sources_of(path: Path) -> list[Path]:
     """The files that packed weights were made from; one that does not exist where the file is damaged."""
     try:
