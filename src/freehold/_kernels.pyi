@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Format = Literal["f32", "f16", "bf16", "q4", "q8", "mxfp4", "fp8"]
+Format = Literal["f32", "f16", "bf16", "q4", "q8", "mxfp4", "fp8", "q4_k", "q5_k", "q6_k"]
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -96,6 +96,14 @@ def pack_floats(
 ) -> None: ...
 def pack_codes(
     codes: npt.NDArray[np.uint8] | npt.NDArray[np.int8], target: Format, first: int, out: npt.NDArray[np.uint8]
+) -> None: ...
+def pack_superblocks(
+    blocks: npt.NDArray[np.uint8],
+    target: Format,
+    count: int,
+    columns: int,
+    first: int,
+    out: npt.NDArray[np.uint8],
 ) -> None: ...
 def linear(x: Float32Array, weight: LinearWeight, out: Float32Array) -> None: ...
 def embed(table: LinearWeight, token_ids: Int32Array, out: Float32Array) -> None: ...

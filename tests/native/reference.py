@@ -105,6 +105,6 @@ def quantised_activations(x: Float32Array) -> Float64Array:
 
 def linear(x: Float32Array, weight: _kernels.LinearWeight) -> Float64Array:
     """The product that a kernel should give, for a weight of one part."""
-    quantised = weight.parts[0].format in ("q4", "q8", "mxfp4")
+    quantised = weight.parts[0].format not in ("f32", "f16", "bf16", "fp8")
     activations = quantised_activations(x) if quantised else x.astype(np.float64)
     return activations @ all_rows(weight).astype(np.float64).T

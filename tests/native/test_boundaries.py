@@ -315,7 +315,7 @@ def test_what_makes_no_weight_is_refused() -> None:
     codes, scales = np.zeros(128, np.uint8), np.zeros(8, np.float16)
     plain: dict[str, Any] = {"format": "q4", "rows": 8, "columns": 32, "codes": codes, "scales": scales}
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"format": "q5"}, "format is 'q5', must be f32, f16, bf16, q4, q8, mxfp4 or fp8"),
+        ({"format": "q5"}, "format is 'q5', must be f32, f16, bf16, q4, q8, mxfp4, fp8, q4_k, q5_k or q6_k"),
         ({"scales": None}, "needs scales"),
         ({"group": 16}, "group is 16, must be 32"),
         ({"offset": 16}, "offset is 16, must be from 0 to 15"),

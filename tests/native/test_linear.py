@@ -131,7 +131,7 @@ def test_parts_keep_their_own_format_and_bias(isa: str) -> None:
     ]
     ops = NativeOps()
     weight = ops.pack_linear(parts, biases, None)
-    assert [part.format for part in weight.parts] == ["q4", "q8", "f32", "fp8", "mxfp4"]
+    assert [part.format for part in weight.parts] == ["q4_k", "q6_k", "f32", "fp8", "mxfp4"]
     assert (weight.inputs, weight.outputs) == (256, 75)
     x = reference.random_values(8, 6, 256)
     expected = [ops.linear(x, ops.pack_linear([part], None, None)) for part in parts]

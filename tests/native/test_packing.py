@@ -24,7 +24,14 @@ FOUR_BITS = (
     TensorType.MXFP4_APART,
     TensorType.UINT4,
 )
-OWN_FORMATS = {TensorType.MXFP4: "mxfp4", TensorType.MXFP4_APART: "mxfp4", TensorType.FP8: "fp8"}
+OWN_FORMATS = {
+    TensorType.MXFP4: "mxfp4",
+    TensorType.MXFP4_APART: "mxfp4",
+    TensorType.FP8: "fp8",
+    TensorType.Q4_K: "q4_k",
+    TensorType.Q5_K: "q5_k",
+    TensorType.Q6_K: "q6_k",
+}
 
 
 @pytest.mark.parametrize("kind", reference.QUANTISED + reference.FLOATS)
@@ -84,8 +91,9 @@ def test_float64_becomes_float32() -> None:
         (TensorType.Q8_0, "q8", True, 8.5),
         (TensorType.Q5_0, "q8", True, 8.5),
         (TensorType.Q5_1, "q8", True, 9),
-        (TensorType.Q4_K, "q4", False, 6),
-        (TensorType.Q6_K, "q8", False, 10),
+        (TensorType.Q4_K, "q4_k", False, 4.625),
+        (TensorType.Q5_K, "q5_k", False, 5.625),
+        (TensorType.Q6_K, "q6_k", False, 6.5625),
         (TensorType.MXFP4, "mxfp4", False, 4.25),
         (TensorType.MXFP4_APART, "mxfp4", False, 4.25),
         (TensorType.FP8, "fp8", False, 8.25),
@@ -155,7 +163,7 @@ def test_chunks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_scale_beyond_half_keeps_all_in_float32() -> None:
-    tensor = reference.random_tensor(5, TensorType.Q4_K, 16, 256)
+    tensor = reference.random_tensor(5, TensorType.UINT4, 16, 256)
     assert not reference.pack(tensor).parts[0].half_scales
     scales = np.full(16 * 8, 0.25, np.float32)
     assert weights._equal(scales.astype(np.float16), scales)

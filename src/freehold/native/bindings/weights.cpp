@@ -18,18 +18,24 @@ namespace {
 
 constexpr std::pair<const char*, Format> formats[] = {
     {"f32", Format::f32}, {"f16", Format::f16}, {"bf16", Format::bf16}, {"q4", Format::q4}, {"q8", Format::q8},
-    {"mxfp4", Format::mxfp4}, {"fp8", Format::fp8}};
+    {"mxfp4", Format::mxfp4}, {"fp8", Format::fp8}, {"q4_k", Format::q4_k}, {"q5_k", Format::q5_k},
+    {"q6_k", Format::q6_k}};
 
 Format format_of(const std::string& name) {
     for (const auto& [known, format] : formats)
         if (name == known) return format;
-    refuse("format is '", name, "', must be f32, f16, bf16, q4, q8, mxfp4 or fp8");
+    refuse("format is '", name, "', must be f32, f16, bf16, q4, q8, mxfp4, fp8, q4_k, q5_k or q6_k");
 }
 
 std::string name_of(Format format) {
     for (const auto& [known, candidate] : formats)
         if (format == candidate) return known;
     return {};
+}
+
+void check_superblocks(Format format, int64_t columns) {
+    if (has_superblocks(format) && columns % superblock_columns != 0)
+        refuse(columns, " columns do not fill superblocks of ", superblock_columns);
 }
 
 void check_shape(int64_t rows, int64_t columns) {
@@ -62,6 +68,7 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
                    std::optional<Array> scales, std::optional<Array> minimums, int64_t group, int64_t offset) {
     const Format format = format_of(format_name);
     check_shape(rows, columns);
+    check_superblocks(format, columns);
     const auto* bytes = vector_of<uint8_t>(codes, "codes", packed_bytes(format, rows, columns));
     if (reinterpret_cast<uintptr_t>(bytes) % sizeof(float) != 0) refuse("codes lie at an odd address");
     PackedMatrix packed{
@@ -75,8 +82,11 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
         .scales = nullptr,
         .minimums = nullptr,
     };
-    if (!is_quantised(format) && format != Format::fp8) {
-        if (scales || minimums) refuse("a weight of format ", format_name, " has neither scales nor minimums");
+    if (has_superblocks(format) || (!is_quantised(format) && format != Format::fp8)) {
+        if (has_superblocks(format) && (group != 32 || offset != 0))
+            refuse("a weight of format ", format_name, " has no group and no offset of its own");
+        if (format == Format::q6_k) packed.offset = q6_k_offset;
+        if (scales || minimums) refuse("a weight of format ", format_name, " has neither scales nor minimums beside it");
         return {packed, codes, {}, {}};
     }
     if (!scales) refuse("a weight of format ", format_name, " needs scales");
@@ -173,6 +183,7 @@ struct Target {
 Target target_of(const std::string& name, int64_t count, int64_t columns, int64_t first, const WritableArray& out) {
     const Format format = format_of(name);
     check_shape(count, columns);
+    check_superblocks(format, columns);
     in_range("first", first, 0, most_int32);
     check_shape(first + count, columns);
     if (first % panel_rows != 0) refuse("first is ", first, ", must be a multiple of ", panel_rows);
@@ -204,7 +215,8 @@ void bind_pack_codes(const Array& codes, const std::string& target, int64_t firs
     const auto columns = static_cast<int64_t>(codes.shape(1));
     const Target to = target_of(target, count, columns, first, out);
     const bool is_float8 = to.format == Format::fp8;
-    if (!is_quantised(to.format) && !is_float8) refuse("cannot pack codes to ", target);
+    if (has_superblocks(to.format) || (!is_quantised(to.format) && !is_float8))
+        refuse("cannot pack codes to ", target);
     const auto* bytes = to.format == Format::q8
                             ? reinterpret_cast<const uint8_t*>(contiguous<Array, const int8_t>(codes, "codes"))
                             : contiguous<Array, const uint8_t>(codes, "codes");
@@ -215,6 +227,16 @@ void bind_pack_codes(const Array& codes, const std::string& target, int64_t firs
                          : pack_codes(bytes, to.format, count, columns, first, to.out);
     }
     if (!fits) refuse(is_float8 ? "an fp8 code is NaN" : "a code of four bits is over 15");
+}
+
+void bind_pack_superblocks(const Array& blocks, const std::string& target, int64_t count, int64_t columns,
+                           int64_t first, const WritableArray& out) {
+    const Target to = target_of(target, count, columns, first, out);
+    if (!has_superblocks(to.format)) refuse("cannot pack superblocks to ", target);
+    const int64_t size = count * (columns / superblock_columns) * ggml_block_bytes(to.format);
+    const auto* bytes = vector_of<uint8_t>(blocks, "blocks", size);
+    nb::gil_scoped_release release;
+    pack_superblocks(bytes, to.format, count, columns, first, to.out);
 }
 
 void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {
@@ -268,6 +290,8 @@ void bind_weights(nb::module_& module) {
     module.def("pack_floats", bind_pack_floats, "values"_a, "source"_a, "target"_a, "count"_a, "columns"_a, "first"_a,
                "out"_a);
     module.def("pack_codes", bind_pack_codes, "codes"_a, "target"_a, "first"_a, "out"_a);
+    module.def("pack_superblocks", bind_pack_superblocks, "blocks"_a, "target"_a, "count"_a, "columns"_a, "first"_a,
+               "out"_a);
     module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a);
     module.def("embed", bind_embed, "table"_a, "token_ids"_a, "out"_a);
 }

@@ -25,6 +25,22 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     return (Bytes)_mm256_shuffle_epi8(table, (__m256i)nibbles);
 }
 
+// An integer for each row, twice in 16 bits.
+template <int>
+struct RowScales {
+    __m256i twice;
+
+    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t) {
+        const __m256i bytes = _mm256_set1_epi64x(load_as<int64_t>(from));
+        const __m256i low = _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1,
+                                             4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1);
+        return {_mm256_shuffle_epi8(bytes, low)};
+    }
+    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t apart) {
+        return {_mm256_srai_epi16(_mm256_slli_epi16(load_unsigned(from, apart).twice, 8), 8)};
+    }
+};
+
 // Sixteen sums of 16 bits, two per row.
 template <int>
 struct NibbleDot {
@@ -39,6 +55,9 @@ struct NibbleDot {
     }
     inline __attribute__((always_inline)) Ints total() const {
         return (Ints)_mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    }
+    inline __attribute__((always_inline)) Ints total(RowScales<1> scales) const {
+        return (Ints)_mm256_madd_epi16(sums, scales.twice);
     }
 };
 

@@ -44,6 +44,19 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     return nibbles > 7 ? 12 - magnitude : 12 + magnitude;
 }
 
+// An integer for each row.
+template <int>
+struct RowScales {
+    Ints values;
+
+    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t) {
+        return {(Ints)widen_bytes(load_as<EightBytes>(from))};
+    }
+    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t) {
+        return {(Ints)widen_bytes(load_as<EightBytes>(from)) << 24 >> 24};
+    }
+};
+
 template <int>
 struct NibbleDot {
     Shorts sums;
@@ -53,6 +66,7 @@ struct NibbleDot {
         sums += Halved::of_unsigned(codes).times(quad);
     }
     inline __attribute__((always_inline)) Ints total() const { return sum_halves(sums); }
+    inline __attribute__((always_inline)) Ints total(RowScales<1> scales) const { return total() * scales.values; }
 };
 
 template <int>

@@ -35,7 +35,6 @@ FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sums(int32_t pair, int16_t 
     return add_products(Rows<Panels>::broadcast(pair), Rows<Panels>::broadcast(factors));
 }
 
-
 template <int Panels>
 FREEHOLD_INLINE typename Rows<Panels>::Ints load_quad(const int8_t* from) {
     return Rows<Panels>::broadcast(load_as<int32_t>(from));
@@ -52,6 +51,20 @@ FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
     return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
 }
 
+// An integer for each row.
+template <int Panels>
+struct RowScales {
+    using Ints = typename Rows<Panels>::Ints;
+    Ints values;
+
+    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t apart) {
+        return {(Ints)Rows<Panels>::load_words(from, apart)};
+    }
+    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t apart) {
+        return {(Ints)Rows<Panels>::load_words(from, apart) << 24 >> 24};
+    }
+};
+
 template <int Panels>
 struct NibbleDot {
     using Ints = typename Rows<Panels>::Ints;
@@ -64,6 +77,7 @@ struct NibbleDot {
         sums = multiply_bytes(sums, codes, quad);
     }
     inline __attribute__((always_inline)) Ints total() const { return sums; }
+    inline __attribute__((always_inline)) Ints total(RowScales<Panels> scales) const { return sums * scales.values; }
 };
 
 template <int Panels>

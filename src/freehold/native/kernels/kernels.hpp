@@ -11,6 +11,8 @@ void linear_float(const LinearJob& job, int64_t first_token, int64_t last_token,
 void linear_fp8(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel);
 void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
                       int64_t last_panel);
+void linear_superblocks(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel,
+                        int64_t last_panel);
 void rms_norm(const NormJob& job, int64_t first, int64_t last);
 void layer_norm(const NormJob& job, int64_t first, int64_t last);
 void rope(float* x, int64_t x_stride, int64_t heads, int64_t head_dim, const float* cosines, const float* sines,

@@ -16,6 +16,7 @@
 //     scales           [panel][block][group in block][8 rows]   one group of 32, or two of 16; float16 or float32
 //                                                               (mxfp4: one byte; fp8: float32, blocks of 128 columns)
 //     minimums         [panel][block][8 rows]                   optional, of the scales' type
+//     q4_k, q5_k, q6_k [panel][superblock]                      see below; they have no scales beside them
 //
 // A quantised weight stands for scale * (code - offset) + minimum. q4 codes are 0..15 with an offset of 0..15; q8 codes
 // are -128..127 with offset 0. Scales are kept as float16 where every one of them is exactly representable.
@@ -23,6 +24,21 @@
 // mxfp4 codes are floats of four bits, and a scale e stands for 2^(e - 127) (Open Compute Project, Microscaling
 // Formats, 2023). Twice such a float is an integer from -12 to 12; a kernel looks it up with 12 added, so that the format
 // is one of unsigned codes with offset 12 and scale 2^(e - 128). fp8 codes are floats E4M3; they multiply floats.
+//
+// Superblocks. q4_k, q5_k and q6_k share one float16 d (and q4_k and q5_k one float16 m) between 256 columns, whose
+// groups of 32 (of 16 in q6_k) have scales and minimums that are small integers. What belongs to the 256 columns of a
+// panel lies together:
+//
+//     d                [8 rows]                                 float16
+//     m                [8 rows]                                 float16; not in q6_k
+//     scales           [group][8 rows]                          unsigned bytes below 64; in q6_k signed bytes
+//     minimums         [group][8 rows]                          unsigned bytes below 64; not in q6_k
+//     codes            [block 0..7]                             the low four bits as in q4, then the others:
+//                      [8 rows][4]                              q5_k: bit s of a byte is the fifth of step s
+//                      [half of the block][8 rows][4]           q6_k: bits 2 s of a byte are the upper two of step s
+//
+// They stand for d * scale * code - m * minimum, where q6_k codes have an offset of 32. Float32 holds d * scale and
+// m * minimum exactly, and so the values are those of ggml.
 //
 // Activations. For quantised weights each block of 32 activations is quantised on the fly to a * s with s = amax / 127
 // and a = round(x / s) in -127..127 (nearest, ties to even). With S = sum of a over the block,
@@ -33,9 +49,17 @@
 // 15 * 127 * 2 products * 8 steps = 30480 < 32768, and the same bound holds with the offset taken off, so starting from
 // -offset * S costs nothing. For mxfp4, whose codes are at most 12 from the offset, the bound is 24384 on every way from
 // there. For q8 two products make up to 128 * 127 * 2 = 32512, so every step is widened to 32 bits.
+//
+// Superblocks use that scales are integers, too: the sum over a block of scale * (code - offset) * a is one, and enters
+// the chain with d * s. It is accumulated in 16 bits over a whole block for q4_k, as for q4, and over half a block, four
+// steps, for the others: at most 31 * 127 * 2 * 4 = 31496 for q5_k, and for q6_k, whose codes are at most 32 from the
+// offset, 32 * 127 * 2 * 4 = 32512. On the way there the latter may leave 16 bits and come back, since adding wraps
+// around; a single product, at most 63 * 127 * 2 = 16002, does not. Times scales and added up they are below
+// 128 * 32512 * 4 = 16646144 < 2^24, so that float32 holds them.
 // A block with a NaN or an infinity gets s = NaN, so that it shows in every output it takes part in.
 //
-// Order. Each output is one chain: block by block, fma(integer, scale * s, chain), then fma(minimum, s * S, chain); for
+// Order. Each output is one chain: block by block, fma(integer, scale * s, chain), then fma(minimum, s * S, chain), where
+// d stands for the scale of superblocks and -m * minimum for the minimum; for
 // the float formats column by column, fma(w, x, chain). fp8 has a chain like that for each 128 columns, beginning at
 // zero, which then joins the output's: fma(256 * part, scale, chain), where 256 mends the exponents as decoded.
 // Kernels for one token and for many, for one panel and for several, run the very same chain, which is why a result
@@ -55,13 +79,43 @@ inline constexpr int64_t q8_block_bytes = panel_rows * block_columns;
 inline constexpr int64_t fp8_block_columns = 128;
 inline constexpr int mxfp4_offset = 12;
 
-enum class Format : uint8_t { f32, f16, bf16, q4, q8, mxfp4, fp8 };
+// Columns and blocks of a superblock.
+inline constexpr int64_t superblock_columns = 256;
+inline constexpr int64_t superblock_blocks = superblock_columns / block_columns;
+inline constexpr int q6_k_offset = 32;
 
+enum class Format : uint8_t { f32, f16, bf16, q4, q8, mxfp4, fp8, q4_k, q5_k, q6_k };
+
+constexpr bool has_superblocks(Format format) {
+    return format == Format::q4_k || format == Format::q5_k || format == Format::q6_k;
+}
 // Whether activations are quantised to be multiplied with it.
 constexpr bool is_quantised(Format format) {
-    return format == Format::q4 || format == Format::q8 || format == Format::mxfp4;
+    return format == Format::q4 || format == Format::q8 || format == Format::mxfp4 || has_superblocks(format);
 }
 constexpr bool has_nibbles(Format format) { return format == Format::q4 || format == Format::mxfp4; }
+
+// Where the parts of a superblock lie, in bytes from its beginning.
+struct Superblock {
+    int64_t groups;      // of the 256 columns
+    int64_t plane;       // bytes of a block's codes beside the low four bits
+    bool has_minimums;
+
+    constexpr int64_t block_bytes() const { return q4_block_bytes + plane; }
+    constexpr int64_t d() const { return 0; }
+    constexpr int64_t m() const { return panel_rows * 2; }
+    constexpr int64_t scales() const { return panel_rows * (has_minimums ? 4 : 2); }
+    constexpr int64_t minimums() const { return scales() + groups * panel_rows; }
+    constexpr int64_t codes() const { return minimums() + (has_minimums ? groups * panel_rows : 0); }
+    constexpr int64_t bytes() const { return codes() + superblock_blocks * block_bytes(); }
+};
+inline constexpr Superblock q4_k_superblock{.groups = 8, .plane = 0, .has_minimums = true};
+inline constexpr Superblock q5_k_superblock{.groups = 8, .plane = 32, .has_minimums = true};
+inline constexpr Superblock q6_k_superblock{.groups = 16, .plane = 64, .has_minimums = false};
+
+constexpr const Superblock& superblock_of(Format format) {
+    return format == Format::q4_k ? q4_k_superblock : format == Format::q5_k ? q5_k_superblock : q6_k_superblock;
+}
 
 // A packed weight; the memory belongs to someone else.
 struct PackedMatrix {
@@ -77,6 +131,7 @@ struct PackedMatrix {
 
     int64_t panels() const { return (rows + panel_rows - 1) / panel_rows; }
     int64_t blocks() const { return (columns + block_columns - 1) / block_columns; }
+    int64_t superblocks() const { return columns / superblock_columns; }
     int64_t fp8_blocks() const { return (columns + fp8_block_columns - 1) / fp8_block_columns; }
 };
 
@@ -87,6 +142,8 @@ struct QuantisedRows {
     float* scales;   // s
     float* sums;     // s * S
     int32_t* pairs;  // two int16 that add up to S, parted as the instruction set wants them (sum_of_column in dots.hpp)
+    int32_t* half_pairs;  // [tokens][blocks][2], likewise two int16 for each half of a block: columns 0, 1 of its steps
+                          // and columns 2, 3
 };
 
 }  // namespace freehold

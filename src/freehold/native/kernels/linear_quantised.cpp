@@ -109,16 +109,6 @@ struct SignedBytes8 {
     }
 };
 
-// A few tokens are done with a weight faster than the processor looks ahead by itself. The panels of a range lie one
-// after the other, so one token soon needs what follows in memory; a tile of several panels and tokens, which takes
-// longer, next needs the same block of as many panels behind.
-template <int64_t block_bytes>
-FREEHOLD_INLINE void prefetch(const uint8_t* codes) {
-    constexpr int64_t cache_line = 64;
-    for (int64_t line = 0; line < block_bytes; line += cache_line) __builtin_prefetch(codes + line);
-}
-constexpr int64_t ahead_for_one_token = 4096;
-
 template <typename Codes, typename Scale, int Groups, bool HasMinimum>
 struct QuantisedKernel {
     static constexpr int tokens = tile_tokens;
@@ -145,10 +135,9 @@ struct QuantisedKernel {
         typename Rows::Floats chains[Tokens][vectors] = {};
         for (int64_t block = 0; block < blocks; ++block) {
             typename Rows::Ints totals[Groups][Tokens][vectors];
-            for (int p = 0; p < Panels; ++p) {
-                const int64_t ahead = Tokens == 1 ? ahead_for_one_token : Panels * panel_stride;
-                prefetch<Codes::block_bytes>(codes + p * panel_stride + block * Codes::block_bytes + ahead);
-            }
+            for (int p = 0; p < Panels; ++p)
+                prefetch_ahead<Codes::block_bytes, Tokens, Panels>(
+                    codes + p * panel_stride + block * Codes::block_bytes, panel_stride);
             Codes::template dot<Tokens, vectors, in_vector, Groups>(
                 job, codes + block * Codes::block_bytes, panel_stride, x + block * block_columns,
                 blocks * block_columns, x_pairs + block, totals);

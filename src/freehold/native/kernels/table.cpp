@@ -10,7 +10,10 @@ namespace {
 
 void linear(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
     const Format format = job.matrix->format;
-    const auto run = is_quantised(format) ? linear_quantised : format == Format::fp8 ? linear_fp8 : linear_float;
+    const auto run = has_superblocks(format)  ? linear_superblocks
+                     : is_quantised(format)   ? linear_quantised
+                     : format == Format::fp8  ? linear_fp8
+                                              : linear_float;
     run(job, first_token, last_token, first_panel, last_panel);
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "runtime/half.hpp"
 #include "runtime/thread_pool.hpp"
@@ -74,11 +75,50 @@ void quantised_row(const PackedMatrix& matrix, int64_t row, float* out) {
     }
 }
 
+// The code of one column of a superblock, less its offset.
+float superblock_code(const PackedMatrix& matrix, const uint8_t* block, int64_t lane, int64_t column) {
+    const int64_t step = column / 4;
+    const int64_t place = lane * 4 + column % 4;
+    const uint8_t* upper = block + q4_block_bytes;
+    int code = block[step % 4 * 32 + place] >> (step / 4 * 4) & 15;
+    if (matrix.format == Format::q5_k) code |= (upper[place] >> step & 1) << 4;
+    if (matrix.format == Format::q6_k) code |= (upper[step / 4 * 32 + place] >> (step % 4 * 2) & 3) << 4;
+    return static_cast<float>(code - matrix.offset);
+}
+
+float half_at(const uint8_t* from, int64_t lane) {
+    uint16_t half;
+    std::memcpy(&half, from + lane * 2, sizeof half);
+    return half_to_float(half);
+}
+
+void superblock_row(const PackedMatrix& matrix, int64_t row, float* out) {
+    const Superblock& layout = superblock_of(matrix.format);
+    const int64_t lane = row % panel_rows;
+    const int64_t group_columns = superblock_columns / layout.groups;
+    for (int64_t column = 0; column < matrix.columns; ++column) {
+        const int64_t within = column % superblock_columns;
+        const uint8_t* from = static_cast<const uint8_t*>(matrix.codes) +
+                              (row / panel_rows * matrix.superblocks() + column / superblock_columns) * layout.bytes();
+        const int64_t group = within / group_columns * panel_rows + lane;
+        const uint8_t unit = from[layout.scales() + group];
+        const uint8_t* block = from + layout.codes() + within / block_columns * layout.block_bytes();
+        const float scale = half_at(from + layout.d(), lane) *
+                            static_cast<float>(layout.has_minimums ? unit : static_cast<int8_t>(unit));
+        out[column] = superblock_code(matrix, block, lane, within % block_columns) * scale;
+        if (layout.has_minimums)
+            out[column] += -half_at(from + layout.m(), lane) * static_cast<float>(from[layout.minimums() + group]);
+    }
+}
+
 void embed_one(const Weight& table, int64_t row, float* out) {
     for (const Part& part : table.parts) {
         if (row < part.matrix.rows) {
             const Format format = part.matrix.format;
-            const auto fill = is_quantised(format) ? quantised_row : format == Format::fp8 ? float8_row : float_row;
+            const auto fill = has_superblocks(format) ? superblock_row
+                              : is_quantised(format)  ? quantised_row
+                              : format == Format::fp8 ? float8_row
+                                                      : float_row;
             return fill(part.matrix, row, out);
         }
         row -= part.matrix.rows;

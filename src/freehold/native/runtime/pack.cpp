@@ -117,6 +117,7 @@ bool for_each_panel(int64_t count, int64_t columns, Pack pack) {
 
 int64_t packed_bytes(Format format, int64_t rows, int64_t columns) {
     const int64_t panels = divide_up(rows, panel_rows);
+    if (has_superblocks(format)) return panels * divide_up(columns, superblock_columns) * superblock_of(format).bytes();
     if (!is_quantised(format)) return panels * panel_rows * columns * element_bytes(format);
     return panels * divide_up(columns, block_columns) * (has_nibbles(format) ? q4_block_bytes : q8_block_bytes);
 }

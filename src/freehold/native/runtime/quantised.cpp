@@ -20,13 +20,14 @@ void copy_cells(const T* from, int64_t from_row, T* to, int64_t to_row, int64_t 
 QuantisedRows reserve_quantised(int64_t rows, int64_t columns, Scratch& scratch) {
     const int64_t blocks = (columns + block_columns - 1) / block_columns;
     const int64_t cells = rows * blocks;
-    auto* memory = scratch.reserve<float>(cells * (3 + block_columns / 4));
+    auto* memory = scratch.reserve<float>(cells * (5 + block_columns / 4));
     return {
         .blocks = blocks,
-        .codes = reinterpret_cast<int8_t*>(memory + 3 * cells),
+        .codes = reinterpret_cast<int8_t*>(memory + 5 * cells),
         .scales = memory,
         .sums = memory + cells,
         .pairs = reinterpret_cast<int32_t*>(memory + 2 * cells),
+        .half_pairs = reinterpret_cast<int32_t*>(memory + 3 * cells),
     };
 }
 
@@ -38,6 +39,7 @@ QuantisedRows rows_from(const QuantisedRows& rows, int64_t first) {
         .scales = rows.scales + cells,
         .sums = rows.sums + cells,
         .pairs = rows.pairs + cells,
+        .half_pairs = rows.half_pairs + 2 * cells,
     };
 }
 
@@ -46,6 +48,7 @@ void copy_row(const QuantisedRows& from, int64_t from_row, const QuantisedRows& 
     copy_cells(from.scales, from_row, to.scales, to_row, from.blocks);
     copy_cells(from.sums, from_row, to.sums, to_row, from.blocks);
     copy_cells(from.pairs, from_row, to.pairs, to_row, from.blocks);
+    copy_cells(from.half_pairs, from_row, to.half_pairs, to_row, 2 * from.blocks);
 }
 
 void quantise(const float* x, int64_t x_stride, int64_t rows, int64_t columns, const QuantisedRows& to) {

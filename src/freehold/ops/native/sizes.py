@@ -8,17 +8,17 @@ from freehold.tensors import FLOAT_TYPES, FP8_GROUP, TensorInfo, TensorType, Wei
 
 _FLOAT_BITS = {TensorType.F64: 32, TensorType.F32: 32, TensorType.F16: 16, TensorType.BF16: 16}
 _ASKED_BITS = {WeightType.F32: 32.0, WeightType.F16: 16.0, WeightType.Q8: 8.5, WeightType.Q4: 4.5}
-# Codes of 4 or 8 bits; a scale, and for some a minimum, for each 32 columns (16 in Q6_K). Those of the K types, and the
-# minimums of UINT4 and UINT8, are products that float16 cannot hold, so they take 32 bits each; the others take 16, and
-# the scales of MXFP4 eight.
+# Codes of 4 or 8 bits; a scale, and for some a minimum, for each 32 columns. Minimums of UINT4 and UINT8 are products
+# that float16 cannot hold, so these take 32 bits each; the others take 16, and the scales of MXFP4 eight. The K types
+# take a byte for each scale and minimum of 32 columns (16 in Q6_K), and one or two float16 for 256.
 _KEPT_BITS = {
     TensorType.Q4_0: 4.5,
     TensorType.Q4_1: 5.0,
-    TensorType.Q4_K: 6.0,
+    TensorType.Q4_K: 4.625,
     TensorType.Q5_0: 8.5,
     TensorType.Q5_1: 9.0,
-    TensorType.Q5_K: 10.0,
-    TensorType.Q6_K: 10.0,
+    TensorType.Q5_K: 5.625,
+    TensorType.Q6_K: 6.5625,
     TensorType.Q8_0: 8.5,
     TensorType.MXFP4: 4.25,
     TensorType.MXFP4_APART: 4.25,
@@ -28,7 +28,7 @@ _KEPT_BITS = {
 
 
 def held_bytes(info: TensorInfo, dtype: WeightType | None) -> int:
-    """Bytes that a parameter takes in memory; for K types, UINT4 and UINT8 the most that it can take.
+    """Bytes that a parameter takes in memory; for UINT4 and UINT8 the most that it can take.
 
     Args:
         info: how it is stored.

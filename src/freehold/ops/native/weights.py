@@ -14,8 +14,8 @@ What `dtype` makes of each storage type:
            FP8)
 
 "kept" loses nothing: codes, scales and minimums stay as they are, and so does every dequantised value. Scales are held
-in float16 where every one of them fits, else in float32. FP8 and MXFP4 have formats of their own, with the scales that
-they come with.
+in float16 where every one of them fits, else in float32. FP8, MXFP4 and the K types have formats of their own, with the
+scales that they come with.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ _STORED_AS: dict[TensorType, FloatFormat] = {
     TensorType.F16: "f16",
     TensorType.BF16: "bf16",
 }
+SUPERBLOCKS: dict[TensorType, Literal["q4_k", "q5_k", "q6_k"]] = {
+    TensorType.Q4_K: "q4_k",
+    TensorType.Q5_K: "q5_k",
+    TensorType.Q6_K: "q6_k",
+}
 _ASKED_FOR: dict[WeightType, FloatFormat] = {WeightType.F32: "f32", WeightType.F16: "f16"}
 
 
@@ -73,6 +78,8 @@ def _pack(tensor: Tensor, dtype: WeightType | None) -> _kernels.Matrix:
             return _pack_float8(tensor)
         if tensor.info.type in (TensorType.MXFP4, TensorType.MXFP4_APART):
             return _pack_mxfp4(tensor)
+        if tensor.info.type in SUPERBLOCKS:
+            return _pack_superblocks(tensor)
     if dtype in (WeightType.Q4, WeightType.Q8):
         bits = 4 if dtype is WeightType.Q4 else 8
         return _pack_groups(tensor, None if keeps_codes(tensor.info.type, dtype) else bits)
@@ -105,6 +112,14 @@ def _pack_mxfp4(tensor: Tensor) -> _kernels.Matrix:
         _kernels.pack_codes(nibbles.reshape(-1, columns), "mxfp4", first, out)
         panels.append(_by_panel(scales.reshape(-1, columns // BLOCK_COLUMNS), 1))
     return _kernels.Matrix("mxfp4", rows, columns, out, np.concatenate(panels))
+
+
+def _pack_superblocks(tensor: Tensor) -> _kernels.Matrix:
+    rows, columns = tensor.info.shape
+    format_ = SUPERBLOCKS[tensor.info.type]
+    out = _kernels.empty(_kernels.packed_bytes(format_, rows, columns))
+    _kernels.pack_superblocks(tensor.data, format_, rows, columns, 0, out)
+    return _kernels.Matrix(format_, rows, columns, out)
 
 
 def _pack_floats(tensor: Tensor, target: FloatFormat) -> _kernels.Matrix:
