@@ -11,7 +11,7 @@
 namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 8;
-constexpr int tile_panels = 2;
+constexpr int tile_panels = 4;
 
 // The first is the sum of a block's first half.
 constexpr int64_t sum_of_column(int64_t column) { return column / (block_columns / 2); }

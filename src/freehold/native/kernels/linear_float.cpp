@@ -6,41 +6,56 @@ namespace {
 
 struct Float32 {
     using Element = float;
-    FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) {
+        return Rows<Panels>::load(from, apart);
+    }
 };
 struct Float16 {
     using Element = uint16_t;
-    FREEHOLD_INLINE Floats load(const Element* from) { return load_half(from); }
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) {
+        return Rows<Panels>::load_half(from, apart);
+    }
 };
 struct BFloat16 {
     using Element = uint16_t;
-    FREEHOLD_INLINE Floats load(const Element* from) { return load_bfloat(from); }
+    template <int Panels>
+    FREEHOLD_INLINE auto load(const Element* from, int64_t apart) {
+        return Rows<Panels>::load_bfloat(from, apart);
+    }
 };
 
 template <typename Weight>
 struct FloatKernel {
-    static constexpr int tokens = 4;
-    static constexpr int panels = 2;
+    static constexpr int tokens = float_tile_tokens;
+    static constexpr int panels = float_tile_panels;
     static constexpr int panels_for_one = 8;
 
     template <int Tokens, int Panels>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
+        constexpr int in_vector = panels_in_vector(Panels);
+        constexpr int vectors = Panels / in_vector;
+        using Rows = FREEHOLD_ISA::Rows<in_vector>;
+        using Element = typename Weight::Element;
         const int64_t columns = job.matrix->columns;
-        const auto* weights =
-            static_cast<const typename Weight::Element*>(job.matrix->codes) + panel * columns * panel_rows;
+        const auto* weights = static_cast<const Element*>(job.matrix->codes) + panel * columns * panel_rows;
+        const int64_t apart = columns * panel_rows * sizeof(Element);
         const float* x = job.x + token * job.x_stride;
 
-        Floats chains[Tokens][Panels] = {};
+        typename Rows::Floats chains[Tokens][vectors] = {};
         for (int64_t column = 0; column < columns; ++column) {
-            Floats weight[Panels];
-            for (int p = 0; p < Panels; ++p) weight[p] = Weight::load(weights + (p * columns + column) * panel_rows);
+            typename Rows::Floats weight[vectors];
+            for (int v = 0; v < vectors; ++v)
+                weight[v] = Weight::template load<in_vector>(weights + (v * in_vector * columns + column) * panel_rows,
+                                                             apart);
             for (int t = 0; t < Tokens; ++t) {
-                const Floats value = broadcast(x[t * job.x_stride + column]);
-                for (int p = 0; p < Panels; ++p) chains[t][p] = multiply_add(weight[p], value, chains[t][p]);
+                const auto value = Rows::broadcast(x[t * job.x_stride + column]);
+                for (int v = 0; v < vectors; ++v) chains[t][v] = multiply_add(weight[v], value, chains[t][v]);
             }
         }
         for (int t = 0; t < Tokens; ++t)
-            for (int p = 0; p < Panels; ++p) store_outputs(job, token + t, panel + p, chains[t][p]);
+            for (int v = 0; v < vectors; ++v) store_outputs(job, token + t, panel + v * in_vector, chains[t][v]);
     }
 };
 

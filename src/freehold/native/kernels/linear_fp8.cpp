@@ -8,40 +8,44 @@ namespace {
 constexpr float mend = 256.0f;
 
 struct Float8Kernel {
-    static constexpr int tokens = 4;
-    static constexpr int panels = 2;
+    static constexpr int tokens = float_tile_tokens;
+    static constexpr int panels = float_tile_panels;
     static constexpr int panels_for_one = 8;
 
     template <int Tokens, int Panels>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
+        constexpr int in_vector = panels_in_vector(Panels);
+        constexpr int vectors = Panels / in_vector;
+        using Rows = FREEHOLD_ISA::Rows<in_vector>;
         const int64_t columns = job.matrix->columns;
         const int64_t blocks = job.matrix->fp8_blocks();
         const auto* weights = static_cast<const uint8_t*>(job.matrix->codes) + panel * columns * panel_rows;
         const auto* scales = static_cast<const float*>(job.matrix->scales) + panel * blocks * panel_rows;
         const float* x = job.x + token * job.x_stride;
 
-        Floats chains[Tokens][Panels] = {};
+        typename Rows::Floats chains[Tokens][vectors] = {};
         for (int64_t block = 0; block < blocks; ++block) {
             const int64_t begin = block * fp8_block_columns;
             const int64_t end = begin + fp8_block_columns < columns ? begin + fp8_block_columns : columns;
-            Floats parts[Tokens][Panels] = {};
+            typename Rows::Floats parts[Tokens][vectors] = {};
             for (int64_t column = begin; column < end; ++column) {
-                Floats weight[Panels];
-                for (int p = 0; p < Panels; ++p)
-                    weight[p] = load_float8(weights + (p * columns + column) * panel_rows);
+                typename Rows::Floats weight[vectors];
+                for (int v = 0; v < vectors; ++v)
+                    weight[v] = Rows::load_float8(weights + (v * in_vector * columns + column) * panel_rows,
+                                                  columns * panel_rows);
                 for (int t = 0; t < Tokens; ++t) {
-                    const Floats value = broadcast(x[t * job.x_stride + column]);
-                    for (int p = 0; p < Panels; ++p) parts[t][p] = multiply_add(weight[p], value, parts[t][p]);
+                    const auto value = Rows::broadcast(x[t * job.x_stride + column]);
+                    for (int v = 0; v < vectors; ++v) parts[t][v] = multiply_add(weight[v], value, parts[t][v]);
                 }
             }
-            for (int p = 0; p < Panels; ++p) {
-                const Floats scale = load(scales + (p * blocks + block) * panel_rows);
-                for (int t = 0; t < Tokens; ++t)
-                    chains[t][p] = multiply_add(parts[t][p] * mend, scale, chains[t][p]);
+            for (int v = 0; v < vectors; ++v) {
+                const auto scale = Rows::load(scales + (v * in_vector * blocks + block) * panel_rows,
+                                              blocks * panel_rows * sizeof(float));
+                for (int t = 0; t < Tokens; ++t) chains[t][v] = multiply_add(parts[t][v] * mend, scale, chains[t][v]);
             }
         }
         for (int t = 0; t < Tokens; ++t)
-            for (int p = 0; p < Panels; ++p) store_outputs(job, token + t, panel + p, chains[t][p]);
+            for (int v = 0; v < vectors; ++v) store_outputs(job, token + t, panel + v * in_vector, chains[t][v]);
     }
 };
 

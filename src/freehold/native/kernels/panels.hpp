@@ -32,13 +32,17 @@ struct Rows<1> {
 
 constexpr int most_panels_in_vector = 2;
 
+// Of which the kernels for float formats hold the sums at once.
+constexpr int float_tile_tokens = 8;
+constexpr int float_tile_panels = 4;
+
 using WideFloats = float __attribute__((vector_size(64)));
 using WideInts = int32_t __attribute__((vector_size(64)));
 using WideWords = uint32_t __attribute__((vector_size(64)));
 using WideBytes = uint8_t __attribute__((vector_size(64)));
 
 FREEHOLD_INLINE WideFloats multiply_add(WideFloats a, WideFloats b, WideFloats c) { return _mm512_fmadd_ps(a, b, c); }
-FREEHOLD_INLINE WideFloats to_floats(WideInts x) { return __builtin_convertvector(x, WideFloats); }
+FREEHOLD_INLINE WideFloats to_floats(WideInts x) { return _mm512_cvtepi32_ps((__m512i)x); }
 FREEHOLD_INLINE Floats first_panel_of(WideFloats x) { return _mm512_castps512_ps256(x); }
 FREEHOLD_INLINE Floats second_panel_of(WideFloats x) { return _mm512_extractf32x8_ps(x, 1); }
 
@@ -48,8 +52,6 @@ struct Rows<2> {
     using Ints = WideInts;
     using Words = WideWords;
     using Bytes = WideBytes;
-    using Halves = uint16_t __attribute__((vector_size(32)));
-    using SixteenBytes = uint8_t __attribute__((vector_size(16)));
 
     FREEHOLD_INLINE Floats broadcast(float x) { return _mm512_set1_ps(x); }
     FREEHOLD_INLINE Ints broadcast(int32_t x) { return (Ints)_mm512_set1_epi32(x); }
@@ -59,7 +61,7 @@ struct Rows<2> {
         return _mm512_cvtph_ps(join16(from, apart));
     }
     FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from, int64_t apart) {
-        return bits<Floats>(__builtin_convertvector((Halves)join16(from, apart), Words) << 16);
+        return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(join16(from, apart)), 16);
     }
     // As load_float8 of eight.
     FREEHOLD_INLINE Floats load_float8(const uint8_t* from, int64_t apart) {
@@ -68,7 +70,7 @@ struct Rows<2> {
             _mm256_and_si256(_mm256_srai_epi16(upper, 1), _mm256_set1_epi16(static_cast<int16_t>(0xbfff))));
     }
     FREEHOLD_INLINE Words load_words(const uint8_t* from, int64_t apart) {
-        return (Words)__builtin_convertvector((SixteenBytes)join8(from, apart), Words);
+        return (Words)(Words)_mm512_cvtepu8_epi32(join8(from, apart));
     }
 
 private:
@@ -91,6 +93,8 @@ private:
 #else
 
 constexpr int most_panels_in_vector = 1;
+constexpr int float_tile_tokens = 4;
+constexpr int float_tile_panels = 2;
 
 #endif
 
