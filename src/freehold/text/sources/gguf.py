@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 from freehold.errors import TokenizerError
 from freehold.text.content import Kind, Normalisation, Piece
@@ -49,7 +50,8 @@ class _Vocabulary:
         self.metadata = metadata
         self.tokens = _texts(self._sequence("tokens"), "tokens")
         kinds = self._numbers("token_type")
-        self.kinds = [_kind(kind, index) for index, kind in enumerate(kinds)] if kinds else [Kind.NORMAL] * self.size
+        known = {kind: _kind(kind, kinds.index(kind)) for kind in set(kinds)}
+        self.kinds = [known[kind] for kind in kinds] if kinds else [Kind.NORMAL] * self.size
         if len(self.kinds) != self.size:
             raise TokenizerError(f"{self.size} tokens but {len(self.kinds)} token types")
 
@@ -59,7 +61,9 @@ class _Vocabulary:
 
     def of_kind(self, *kinds: Kind) -> dict[str, int]:
         """Token -> id for the tokens of some kinds."""
-        return {text: index for index, text in enumerate(self.tokens) if self.kinds[index] in kinds}
+        wanted = frozenset(kinds)
+        places = enumerate(zip(self.tokens, self.kinds, strict=True))
+        return {text: index for index, (text, kind) in places if kind in wanted}
 
     def token(self, name: str) -> int | None:
         """The id under a key such as `bos`."""
@@ -130,6 +134,8 @@ class _Vocabulary:
 
 def _texts(values: Sequence[object], name: str) -> list[str]:
     """Strings; bytes are read as UTF-8."""
+    if set(map(type, values)) == {str}:  # a vocabulary has hundreds of thousands
+        return list(cast("Sequence[str]", values))
     texts = []
     for index, value in enumerate(values):
         try:
