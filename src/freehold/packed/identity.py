@@ -54,10 +54,10 @@ def packing() -> str:
     So there is no version number that somebody has to remember to change.
     """
     digest = hashlib.sha256()
-    numbers = Tensor.from_array("sample", (np.arange(16 * 512) * 37 % 89 - 44).astype(np.float32).reshape(16, 512))
+    numbers = Tensor.from_array("sample", (np.arange(64 * 256) * 37 % 89 - 44).astype(np.float32).reshape(64, 256))
     samples: list[tuple[Tensor, WeightType | None]] = [(numbers, WeightType.Q4), (numbers, WeightType.Q8)]
     for kind in sorted(READABLE_TYPES - ASSEMBLED_TYPES):
-        info = TensorInfo("sample", (16, 512), kind)
+        info = TensorInfo("sample", (64, 256), kind)
         # Bytes below 0x60 spell no NaN and no infinity in any of the types.
         samples.append((Tensor(info, (np.arange(info.bytes) * 37 % 89).astype(np.uint8)), None))
     for tensor, dtype in samples:
