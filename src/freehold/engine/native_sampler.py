@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from freehold.engine.types import SamplingOptions, TokenOutput
 from freehold.errors import FreeholdError
 from freehold.ops.sampling import RowStatus, SampleResult, SamplingArrays, sample
 
+# Different steps whose arrays are kept.
+KEPT = 8
+
 _REASONS = {
     RowStatus.NOT_FINITE: "the model's logits are not finite numbers; its weights may be damaged",
     RowStatus.NOTHING_ALLOWED: "logit_bias leaves no token that could be drawn",
@@ -24,12 +27,13 @@ _REASONS = {
 class NativeSampler:
     """Draws natively; see `freehold.ops.sampling` for the order of the steps.
 
-    The sequences of two steps are mostly the same, so the arrays of their options are kept from one step to the next.
+    The sequences of two steps are mostly the same, with drafts or without, so the arrays of the options of the latest
+    different steps are kept.
     """
 
     def __init__(self) -> None:
-        self._options: list[SamplingOptions] = []
-        self._arrays = SamplingArrays.greedy(0)
+        # By the options' identities; the options are kept along so that an identity stays theirs.
+        self._kept: OrderedDict[tuple[int, ...], tuple[list[SamplingOptions], SamplingArrays]] = OrderedDict()
 
     def __call__(self, logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
         """One token per row.
@@ -37,9 +41,6 @@ class NativeSampler:
         Raises:
             FreeholdError: from some row nothing can be drawn.
         """
-        options = [row.options for row in rows]
-        if len(options) != len(self._options) or any(map(is_not, options, self._options)):
-            self._options, self._arrays = options, _constant_arrays(options)
         result = sample(logits, self._with_histories(rows))
         if result.status.any():
             raise FreeholdError(_REASONS[RowStatus(result.status.max())])
@@ -47,7 +48,8 @@ class NativeSampler:
 
     def _with_histories(self, rows: Sequence[SamplingRow]) -> SamplingArrays:
         """The arrays of this step: what changes with every token is added to what does not."""
-        arrays = replace(self._arrays, position=np.array([row.index for row in rows], np.uint64))
+        arrays = self._constant([row.options for row in rows])
+        arrays = replace(arrays, position=np.array([row.index for row in rows], np.uint64))
         if not any(_needs_history(row.options) for row in rows):
             return arrays
         histories = [(*row.tokens, *row.drafted) if _needs_history(row.options) else () for row in rows]
@@ -57,6 +59,14 @@ class NativeSampler:
             history_offsets=_offsets(histories),
             output_starts=np.array([row.prompt_length for row in rows], np.int64),
         )
+
+    def _constant(self, options: list[SamplingOptions]) -> SamplingArrays:
+        key = tuple(map(id, options))
+        kept = self._kept.pop(key, None) or (options, _constant_arrays(options))
+        self._kept[key] = kept
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return kept[1]
 
 
 def _constant_arrays(options: Sequence[SamplingOptions]) -> SamplingArrays:
