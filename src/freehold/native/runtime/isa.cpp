@@ -9,10 +9,12 @@ namespace freehold {
 namespace portable {
 extern const Kernels kernels;
 }
-#if defined(FREEHOLD_HAVE_X86)
+#if defined(FREEHOLD_HAVE_AVX2)
 namespace avx2 {
 extern const Kernels kernels;
 }
+#endif
+#if defined(FREEHOLD_HAVE_AVX512)
 namespace avx512 {
 extern const Kernels kernels;
 }
@@ -22,10 +24,12 @@ namespace {
 
 std::vector<const Kernels*> available() {
     std::vector<const Kernels*> found{&portable::kernels};
-#if defined(FREEHOLD_HAVE_X86)
+#if defined(FREEHOLD_HAVE_AVX2)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         found.push_back(&avx2::kernels);
+#endif
+#if defined(FREEHOLD_HAVE_AVX512)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
         found.push_back(&avx512::kernels);
