@@ -36,7 +36,7 @@ class OurSide:
         started = time.perf_counter()
         self.clock = Clock()
         cached = {} if context is None else {"cache_tokens": context, "context_length": context}
-        self.model = freehold.load(Path(path), observer=self.clock, prefix_cache=False, **cached)  # type: ignore[arg-type]
+        self.model = freehold.load(Path(path), observer=self.clock, prefix_cache=False, speculation="off", **cached)  # type: ignore[arg-type]
         network = self.model.network
         assert isinstance(network, Decoder)
         self.network = network
