@@ -1,12 +1,16 @@
-"""What all tests share: no test keeps packed weights in the home folder of whoever runs it."""
+"""What all tests share: none keeps packed weights in the home folder of whoever runs it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from freehold.packed.folder import LIMIT_VARIABLE
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(LIMIT_VARIABLE, "0")
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_is_kept() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LIMIT_VARIABLE, "0")
+        yield

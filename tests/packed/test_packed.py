@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 
 import freehold
+from freehold.checkpoints.mapped import MappedFile
 from freehold.errors import StoreError
 from freehold.ops.native import weights
 from freehold.packed import folder as packed_folder
@@ -247,3 +248,22 @@ def test_two_processes_at_once(model: Path, packed: Path) -> None:
     assert [process.returncode for process in started] == [0, 0]
     assert len(answers) == 1
     assert len(files(packed)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident pages are counted in /proc")
+def test_pages_of_the_checkpoint_are_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(1 << 20))
+    file = MappedFile(path)
+    assert file.view(0, file.size, 1).sum() == 0
+    assert resident_kilobytes(path) >= 1024
+    file.release()
+    assert resident_kilobytes(path) == 0
+    assert file.view(0, file.size, 1).sum() == 0
+
+
+def resident_kilobytes(path: Path) -> int:
+    """What of a mapped file counts as this process's memory."""
+    lines = Path("/proc/self/smaps").read_text().split("\n")
+    start = next(index for index, line in enumerate(lines) if line.endswith(str(path)))
+    return next(int(line.split()[1]) for line in lines[start:] if line.startswith("Rss:"))
