@@ -16,7 +16,7 @@ The last line is JSON: `extraction` is the least ratio of pebble's and the passa
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, for this runs as a script
 
 import freehold
-from benchmarks.support.command import run
+from benchmarks.support.command import parser, run
 from benchmarks.support.figures import print_result, ratio, table
 from benchmarks.support.files import FileType, cache_folder, model_file
 from benchmarks.support.scripts import Script, misleading, nothing_alike, passages
@@ -182,12 +182,11 @@ def rows(results: Sequence[Result]) -> list[list[object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smallest shape, and fewer rounds")
-    parser.add_argument("--cache", type=Path, help="folder for model files")
-    parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}, separated by commas")
-    parser.add_argument("--rounds", type=int, help="of each text")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--shapes", help=f"of {', '.join(SHAPES)}, separated by commas")
+    arguments.add_argument("--rounds", type=int, help="of each text")
+    options = arguments.parse_args()
+    os.environ["FREEHOLD_THREADS"] = str(options.threads)
     rounds = options.rounds or (5 if options.quick else 9)
     folder = cache_folder(options.cache)
     results = [measure_pebble(4 * rounds)]
@@ -202,6 +201,7 @@ def main() -> None:
             "cost": min(others, default=None),
             "texts": {one.name: one.ratio for one in results},
             "accepted": {one.name: one.accepted / one.drafted for one in results if one.drafted},
+            "threads": options.threads,
             "quick": options.quick,
         }
     )

@@ -19,9 +19,9 @@ PATIENCE = 120.0
 
 
 def our_server(path: Path, port: int, *, context: int, sequences: int) -> list[str]:
-    """The command of `freehold serve`."""
+    """The command of `freehold serve`, without speculation, for what random weights write repeats itself."""
     options = ["--port", str(port), "--context", str(context), "--max-sequences", str(sequences)]
-    return [sys.executable, "-m", "freehold", "serve", str(path), *options]
+    return [sys.executable, "-m", "freehold", "serve", str(path), "--speculation", "off", *options]
 
 
 def llama_server(python: Path, path: Path, port: int, *, context: int, threads: int) -> list[str]:
