@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -11,31 +12,35 @@ import pytest
 import freehold
 from freehold.packed import folder as packed_folder
 from freehold.packed.folder import kept, make_room, sweep
+from freehold.packed.layout import header
 from tests.support.tiny_folder import write_tiny_model
 
 
 def put(folder: Path, name: str, size: int, used: float) -> Path:
+    """A file of packed weights that come from no file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.packed"
-    path.write_bytes(bytes(size))
+    index = json.dumps({"sources": []}).encode()
+    start = size - len(index)
+    path.write_bytes(header(start, index).ljust(start, b"\0") + index)
     os.utime(path, (used, used))
     return path
 
 
 def test_what_was_used_least_recently_goes_first(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(packed_folder.LIMIT_VARIABLE, str(250e-9))
-    oldest, newest, middle = put(packed, "a", 100, 1), put(packed, "b", 100, 3), put(packed, "c", 50, 2)
+    monkeypatch.setenv(packed_folder.LIMIT_VARIABLE, str(300e-9))
+    oldest, newest, middle = put(packed, "a", 100, 1), put(packed, "b", 100, 3), put(packed, "c", 90, 2)
     assert make_room(packed, 100) is None
     assert [one.path for one in kept(packed)] == [middle, newest]
     assert not oldest.exists()
-    assert make_room(packed, 150) is None
+    assert make_room(packed, 170) is None
     assert [one.path for one in kept(packed)] == [newest]
 
 
 def test_what_is_larger_than_the_limit_evicts_nothing(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(packed_folder.LIMIT_VARIABLE, str(250e-9))
+    monkeypatch.setenv(packed_folder.LIMIT_VARIABLE, str(300e-9))
     put(packed, "a", 100, 1)
-    problem = make_room(packed, 300)
+    problem = make_room(packed, 400)
     assert problem is not None
     assert packed_folder.LIMIT_VARIABLE in problem
     assert len(kept(packed)) == 1
@@ -63,11 +68,15 @@ def test_what_a_killed_process_left_goes(packed: Path) -> None:
 
 
 def test_sweeping_removes_what_belongs_to_no_model(packed: Path, tmp_path: Path) -> None:
-    stays, goes = write_tiny_model(tmp_path / "stays"), write_tiny_model(tmp_path / "goes", seed=1)
-    for model in (stays, goes):
+    (stays, goes, changes) = models = [write_tiny_model(tmp_path / str(seed), seed=seed) for seed in range(3)]
+    for model in models:
         freehold.load(model).close()
-    put(packed, "damaged", 100, 1)
-    assert len(kept(packed)) == 3
+    damaged = put(packed, "damaged", 100, 1)
+    damaged.write_bytes(bytes(100))
+    assert len(kept(packed)) == 4
     (goes / "model.safetensors").unlink()
+    os.utime(changes / "model.safetensors", (1, 1))
     sweep(packed)
-    assert [packed_folder.sources_of(one.path) for one in kept(packed)] == [[(stays / "model.safetensors").resolve()]]
+    (left,) = kept(packed)
+    freehold.load(stays).close()
+    assert [one.path for one in kept(packed)] == [left.path]

@@ -5,7 +5,6 @@ FREEHOLD_PACKED_GB says how many gigabytes it may take, 20 where it is not set; 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -75,7 +74,7 @@ def touch(path: Path) -> None:
 
 
 def make_room(folder: Path, needed: int) -> str | None:
-    """Remove what was used least recently until so many bytes more may be kept.
+    """Remove what is of no use any more, then what was used least recently, until so many bytes more may be kept.
 
     Returns:
         Why they cannot be kept, or None.
@@ -90,6 +89,7 @@ def make_room(folder: Path, needed: int) -> str | None:
         with suppress(FileNotFoundError):  # finished just now
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                 path.unlink()
+    sweep(folder)
     files = kept(folder)
     while files and (sum(one.size for one in files) + needed > limit or _is_short(folder, needed)):
         files.pop(0).path.unlink(missing_ok=True)
@@ -103,9 +103,9 @@ def _is_short(folder: Path, needed: int) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove packed weights whose model is gone, and files that are damaged."""
+    """Remove packed weights whose model is gone or has changed, and files that are damaged."""
     for one in kept(folder):
-        if not all(source.exists() for source in sources_of(one.path)):
+        if not is_current(one.path):
             one.path.unlink(missing_ok=True)
 
 
@@ -115,11 +115,15 @@ def clear(folder: Path) -> None:
         one.path.unlink(missing_ok=True)
 
 
-def sources_of(path: Path) -> list[Path]:
-    """The files that packed weights were made from; one that does not exist where the file is damaged."""
+def is_current(path: Path) -> bool:
+    """Whether the files that packed weights were made from are still as they were."""
     try:
         with path.open("rb") as file:
             index = read_index(file, os.fstat(file.fileno()).st_size)
-        return [Path(source["path"]) for source in index["sources"]]
-    except (OSError, CheckpointError, KeyError, TypeError, ValueError, json.JSONDecodeError):
-        return [path / "damaged"]
+        for source in index["sources"]:
+            status = os.stat(source["path"])
+            if (status.st_size, status.st_mtime_ns) != (source["size"], source["modified"]):
+                return False
+    except (OSError, CheckpointError, KeyError, TypeError, ValueError):
+        return False
+    return True
