@@ -46,6 +46,15 @@ def test_a_step_that_something_else_held_up_counts_little() -> None:
     assert 1.0 < costs.relative(2, 1) < 2.0
 
 
+def test_fewer_rows_never_cost_more_and_more_are_never_free() -> None:
+    costs = RowCosts()
+    costs.note(1, 3.0)
+    costs.note(4, 1.0)
+    costs.note(8, 2.0)
+    assert costs.relative(8, 1) == 2
+    assert 1 < costs.relative(4, 1) < 1.2
+
+
 def test_old_costs_are_measured_again() -> None:
     costs = RowCosts()
     costs.note(1, 1.0)

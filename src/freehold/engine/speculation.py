@@ -13,10 +13,12 @@ MOST_ROWS = 16
 TOTALS = (2, 3, 4, 5, 6, 8, 12, MOST_ROWS)
 # What doubling the rows is taken to add to the cost of a step before that is measured, in shares of it.
 UNMEASURED = 0.4
+# What it adds at least, whatever was measured: rows are never free.
+LEAST_COST = 0.05
 # Expected tokens per second over those without drafts; less is within the error of both numbers.
 LEAST_GAIN = 1.05
 # Steps after which a cost is measured again, for contexts grow and machines get other things to do.
-LIFETIME = 512
+LIFETIME = 256
 # Weight of the latest cost. A longer one may be somebody else's doing, so it counts for less.
 SMOOTHING_DOWN, SMOOTHING_UP = 0.4, 0.1
 
@@ -34,7 +36,7 @@ class RowCosts:
         self._steps += 1
         if rows > MOST_ROWS:
             return
-        previous = self._seconds.get(rows, seconds)
+        previous = self._seconds[rows] if self._is_known(rows) else seconds
         smoothing = SMOOTHING_DOWN if seconds < previous else SMOOTHING_UP
         self._seconds[rows] = previous + smoothing * (seconds - previous)
         self._noted[rows] = self._steps
@@ -45,7 +47,9 @@ class RowCosts:
             return inf
         if not self._is_known(rows):
             return 1 + UNMEASURED * (rows - plain) / plain
-        return self._seconds[rows] / self._seconds[plain]
+        # A plain step that something held up must not make drafts look cheap: fewer rows never take longer.
+        least = min(self._seconds[more] for more in self._noted if more >= plain and self._is_known(more))
+        return max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
 
     def _is_known(self, rows: int) -> bool:
         return rows in self._noted and self._steps - self._noted[rows] < LIFETIME
