@@ -7,6 +7,7 @@ namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 4;
 constexpr int tile_panels = 2;
+constexpr int sums_of_five_bits = 2;
 
 // As the 16 bits of a sum take up the columns.
 constexpr int64_t sum_of_column(int64_t column) { return column / 2 % 2; }

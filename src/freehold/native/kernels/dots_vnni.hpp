@@ -10,8 +10,9 @@
 
 namespace freehold::FREEHOLD_ISA {
 
-constexpr int tile_tokens = 8;
+constexpr int tile_tokens = 6;
 constexpr int tile_panels = 4;
+constexpr int sums_of_five_bits = 1;
 
 // The first is the sum of a block's first half.
 constexpr int64_t sum_of_column(int64_t column) { return column / (block_columns / 2); }

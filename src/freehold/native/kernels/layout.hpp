@@ -49,6 +49,7 @@
 // 15 * 127 * 2 products * 8 steps = 30480 < 32768, and the same bound holds with the offset taken off, so starting from
 // -offset * S costs nothing. For mxfp4, whose codes are at most 12 from the offset, the bound is 24384 on every way from
 // there. For q8 two products make up to 128 * 127 * 2 = 32512, so every step is widened to 32 bits.
+// Instructions that add up in 32 bits by themselves (dots_vnni.hpp) give the same integers with nothing to watch.
 //
 // Superblocks use that scales are integers, too: the sum over a block of scale * (code - offset) * a is one, and enters
 // the chain with d * s. It is accumulated in 16 bits over a whole block for q4_k, as for q4, and over half a block, four

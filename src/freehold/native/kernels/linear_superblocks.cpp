@@ -1,5 +1,5 @@
-// Products with q4_k, q5_k and q6_k. Each says how the codes of a step are put together, and how far sums may go in 16
-// bits; layout.hpp shows why they may.
+// Products with q4_k, q5_k and q6_k. Each says how the codes of a step are put together, and how many sums a block
+// has, which layout.hpp derives.
 #include "kernels/dots.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/tiles.hpp"
@@ -24,7 +24,7 @@ FREEHOLD_INLINE auto upper_bits(const uint8_t* plane, int64_t apart, int begin) 
 
 struct FourBits {
     static constexpr Superblock layout = q4_k_superblock;
-    static constexpr int sums = 1;  // of 16 bits, for a block
+    static constexpr int sums = 1;  // for a block
     static constexpr int offset = 0;
 
     template <int Panels>
@@ -39,7 +39,7 @@ struct FourBits {
 
 struct FiveBits {
     static constexpr Superblock layout = q5_k_superblock;
-    static constexpr int sums = 2;
+    static constexpr int sums = sums_of_five_bits;
     static constexpr int offset = 0;
 
     template <int Panels>
