@@ -48,6 +48,7 @@ def test_tokens_after_the_end_of_the_text_are_not_counted(monkeypatch: pytest.Mo
     assert (result.text, result.last.finish_reason) == ("", FinishReason.STOP)
     assert result.last.usage == Usage(prompt_tokens=2, cached_tokens=0, completion_tokens=6)
     assert engine.stats().generated_tokens == 6
+    assert engine.alive
     assert engine.stats().blocks_used == 0
     engine.close()
 
