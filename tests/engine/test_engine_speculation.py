@@ -48,7 +48,8 @@ def test_tokens_after_the_end_of_the_text_are_not_counted(monkeypatch: pytest.Mo
     assert (result.text, result.last.finish_reason) == ("", FinishReason.STOP)
     assert result.last.usage == Usage(prompt_tokens=2, cached_tokens=0, completion_tokens=6)
     assert engine.stats().generated_tokens == 6
-    assert engine.alive
+    (again,) = run(engine, [request([1, 2], 4, temperature=0)])
+    assert again.last.finish_reason is FinishReason.LENGTH
     assert engine.stats().blocks_used == 0
     engine.close()
 
