@@ -26,19 +26,20 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     return (Bytes)_mm256_shuffle_epi8(table, (__m256i)nibbles);
 }
 
+FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
+    return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
+}
+
 // An integer for each row, twice in 16 bits.
 template <int>
 struct RowScales {
     __m256i twice;
 
-    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t) {
+    FREEHOLD_INLINE RowScales load(const uint8_t* from, int64_t) {
         const __m256i bytes = _mm256_set1_epi64x(load_as<int64_t>(from));
-        const __m256i low = _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1,
-                                             4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1);
-        return {_mm256_shuffle_epi8(bytes, low)};
-    }
-    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t apart) {
-        return {_mm256_srai_epi16(_mm256_slli_epi16(load_unsigned(from, apart).twice, 8), 8)};
+        const __m256i upper = _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3,
+                                               -1, 4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7);
+        return {_mm256_srai_epi16(_mm256_shuffle_epi8(bytes, upper), 8)};
     }
 };
 
@@ -50,6 +51,7 @@ struct NibbleDot {
     FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) {
         return {_mm256_mullo_epi16(_mm256_set1_epi32(pairs), _mm256_set1_epi16(factor))};
     }
+    FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {_mm256_set1_epi32(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
         sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16((__m256i)codes, quad));
         keep_order(sums);

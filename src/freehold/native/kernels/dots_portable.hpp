@@ -45,15 +45,16 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     return nibbles > 7 ? 12 - magnitude : 12 + magnitude;
 }
 
+FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
+    return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
+}
+
 // An integer for each row.
 template <int>
 struct RowScales {
     Ints values;
 
-    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t) {
-        return {(Ints)widen_bytes(load_as<EightBytes>(from))};
-    }
-    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t) {
+    FREEHOLD_INLINE RowScales load(const uint8_t* from, int64_t) {
         return {(Ints)widen_bytes(load_as<EightBytes>(from)) << 24 >> 24};
     }
 };
@@ -63,6 +64,7 @@ struct NibbleDot {
     Shorts sums;
 
     FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) { return {(Shorts)broadcast(pairs) * factor}; }
+    FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {(Shorts)broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, const Quad& quad) {
         sums += Halved::of_unsigned(codes).times(quad);
     }

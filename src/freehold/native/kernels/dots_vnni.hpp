@@ -52,16 +52,15 @@ FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
     return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
 }
 
+FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) { return first + second; }
+
 // An integer for each row.
 template <int Panels>
 struct RowScales {
     using Ints = typename Rows<Panels>::Ints;
     Ints values;
 
-    FREEHOLD_INLINE RowScales load_unsigned(const uint8_t* from, int64_t apart) {
-        return {(Ints)Rows<Panels>::load_words(from, apart)};
-    }
-    FREEHOLD_INLINE RowScales load_signed(const uint8_t* from, int64_t apart) {
+    FREEHOLD_INLINE RowScales load(const uint8_t* from, int64_t apart) {
         return {(Ints)Rows<Panels>::load_words(from, apart) << 24 >> 24};
     }
 };
@@ -74,6 +73,7 @@ struct NibbleDot {
     FREEHOLD_INLINE NibbleDot start(int32_t pair, int16_t factor) {
         return {multiply_sums<Panels>(pair, factor, factor)};
     }
+    FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {Rows<Panels>::broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(typename Rows<Panels>::Bytes codes, Ints quad) {
         sums = multiply_bytes(sums, codes, quad);
     }

@@ -51,16 +51,16 @@
 // there. For q8 two products make up to 128 * 127 * 2 = 32512, so every step is widened to 32 bits.
 // Instructions that add up in 32 bits by themselves (dots_vnni.hpp) give the same integers with nothing to watch.
 //
-// Superblocks use that scales are integers, too: the sum over a block of scale * (code - offset) * a is one, and enters
-// the chain with d * s. It is accumulated in 16 bits over a whole block for q4_k, as for q4, and over half a block, four
-// steps, for the others: at most 31 * 127 * 2 * 4 = 31496 for q5_k, and for q6_k, whose codes are at most 32 from the
-// offset, 32 * 127 * 2 * 4 = 32512. On the way there the latter may leave 16 bits and come back, since adding wraps
-// around; a single product, at most 63 * 127 * 2 = 16002, does not. Times scales and added up they are below
-// 128 * 32512 * 4 = 16646144 < 2^24, so that float32 holds them.
+// Blocks of q4_k are added up as those of q4, but those of q5_k and q6_k over half a block, four steps, in 16 bits: at
+// most 31 * 127 * 2 * 4 = 31496 for q5_k, and for q6_k, whose codes are at most 32 from the offset,
+// 32 * 127 * 2 * 4 = 32512. On the way there the latter may leave 16 bits and come back, since adding wraps around; two
+// products together, at most 63 * 127 * 2 = 16002, do not. For q6_k the halves are the groups, and since scales are
+// integers, so is the sum over a block of scale * (code - offset) * a: at most 128 * 32512 * 4 = 16646144 < 2^24, which
+// float32 holds. It enters the chain with d * s.
 // A block with a NaN or an infinity gets s = NaN, so that it shows in every output it takes part in.
 //
 // Order. Each output is one chain: block by block, fma(integer, scale * s, chain), then fma(minimum, s * S, chain), where
-// d stands for the scale of superblocks and -m * minimum for the minimum; for
+// superblocks have d * scale (q6_k: d) for the scale and -m * minimum for the minimum; for
 // the float formats column by column, fma(w, x, chain). fp8 has a chain like that for each 128 columns, beginning at
 // zero, which then joins the output's: fma(256 * part, scale, chain), where 256 mends the exponents as decoded.
 // Kernels for one token and for many, for one panel and for several, run the very same chain, which is why a result
@@ -143,8 +143,7 @@ struct QuantisedRows {
     float* scales;   // s
     float* sums;     // s * S
     int32_t* pairs;  // two int16 that add up to S, parted as the instruction set wants them (sum_of_column in dots.hpp)
-    int32_t* half_pairs;  // [tokens][blocks][2], likewise two int16 for each half of a block: columns 0, 1 of its steps
-                          // and columns 2, 3
+    int32_t* q6_k_starts;  // [tokens][blocks][2], for each half of a block -q6_k_offset * S, as first_sums has it
 };
 
 }  // namespace freehold

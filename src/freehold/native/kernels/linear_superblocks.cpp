@@ -22,50 +22,40 @@ FREEHOLD_INLINE auto upper_bits(const uint8_t* plane, int64_t apart, int begin) 
     return (typename Rows<Panels>::Bytes)(begin < 4 ? bits << (4 - begin) : bits >> (begin - 4));
 }
 
+template <int Panels>
+FREEHOLD_INLINE auto integers(const uint8_t* from, int64_t apart) {
+    return to_floats((typename Rows<Panels>::Ints)Rows<Panels>::load_words(from, apart));
+}
+
 struct FourBits {
     static constexpr Superblock layout = q4_k_superblock;
     static constexpr int sums = 1;  // for a block
-    static constexpr int offset = 0;
 
     template <int Panels>
     FREEHOLD_INLINE auto codes(const uint8_t* block, int64_t apart, int step) {
         return nibbles<Panels>(block, apart, step);
-    }
-    template <int Panels>
-    FREEHOLD_INLINE auto scales(const uint8_t* from, int64_t apart) {
-        return RowScales<Panels>::load_unsigned(from, apart);
     }
 };
 
 struct FiveBits {
     static constexpr Superblock layout = q5_k_superblock;
     static constexpr int sums = sums_of_five_bits;
-    static constexpr int offset = 0;
 
     template <int Panels>
     FREEHOLD_INLINE auto codes(const uint8_t* block, int64_t apart, int step) {
         const auto fifth = upper_bits<Panels>(block + q4_block_bytes, apart, step) & 0x10;
         return nibbles<Panels>(block, apart, step) | fifth;
     }
-    template <int Panels>
-    FREEHOLD_INLINE auto scales(const uint8_t* from, int64_t apart) {
-        return RowScales<Panels>::load_unsigned(from, apart);
-    }
 };
 
 struct SixBits {
     static constexpr Superblock layout = q6_k_superblock;
     static constexpr int sums = 2;
-    static constexpr int offset = q6_k_offset;
 
     template <int Panels>
     FREEHOLD_INLINE auto codes(const uint8_t* block, int64_t apart, int step) {
         const uint8_t* plane = block + q4_block_bytes + step / 4 * 32;
         return nibbles<Panels>(block, apart, step) | (upper_bits<Panels>(plane, apart, 2 * (step % 4)) & 0x30);
-    }
-    template <int Panels>
-    FREEHOLD_INLINE auto scales(const uint8_t* from, int64_t apart) {
-        return RowScales<Panels>::load_signed(from, apart);
     }
 };
 
@@ -74,31 +64,29 @@ struct Activations {
     const int8_t* codes;
     const float* scales;
     const float* sums;
-    const int32_t* half_pairs;
+    const int32_t* q6_k_starts;
     int64_t blocks;  // from one token to the next
 
     FREEHOLD_INLINE Activations at(const QuantisedRows& rows, int64_t token, int64_t block) {
         const int64_t cell = token * rows.blocks + block;
-        return {rows.codes + cell * block_columns, rows.scales + cell, rows.sums + cell, rows.half_pairs + 2 * cell,
+        return {rows.codes + cell * block_columns, rows.scales + cell, rows.sums + cell, rows.q6_k_starts + 2 * cell,
                 rows.blocks};
     }
 };
 
-// Sums over one block of scale * (code - offset) * a: Tokens x Vectors x the rows of so many Panels in a vector. `scales`
-// are those of the block's first group.
+// Sums over one block of code * a, or of scale * (code - offset) * a where it has two groups: Tokens x Vectors x the rows
+// of so many Panels in a vector. `scales` are those of the block's first group.
 template <typename Codes, int Panels, int Tokens, int Vectors>
 FREEHOLD_INLINE void block_totals(const uint8_t* block, const uint8_t* scales, int64_t panel_stride,
                                   const Activations& x, typename Rows<Panels>::Ints (&totals)[Tokens][Vectors]) {
     constexpr int steps = 8 / Codes::sums;
-    constexpr bool own_scales = Codes::layout.groups > superblock_blocks;
+    constexpr bool two_groups = Codes::layout.groups > superblock_blocks;
 #pragma GCC unroll 2
     for (int part = 0; part < Codes::sums; ++part) {
         NibbleDot<Panels> dots[Tokens][Vectors];
         for (int t = 0; t < Tokens; ++t)
             for (int v = 0; v < Vectors; ++v)
-                dots[t][v] = Codes::offset == 0
-                                 ? NibbleDot<Panels>{}
-                                 : NibbleDot<Panels>::start(x.half_pairs[2 * t * x.blocks + part], -Codes::offset);
+                dots[t][v] = NibbleDot<Panels>::start(two_groups ? x.q6_k_starts[2 * t * x.blocks + part] : 0);
 #pragma GCC unroll 8
         for (int step = part * steps; step < (part + 1) * steps; ++step) {
             typename Rows<Panels>::Bytes codes[Vectors];
@@ -110,10 +98,10 @@ FREEHOLD_INLINE void block_totals(const uint8_t* block, const uint8_t* scales, i
             }
         }
         for (int v = 0; v < Vectors; ++v) {
-            const uint8_t* from = scales + v * Panels * panel_stride + (own_scales ? part * panel_rows : 0);
-            const auto scale = Codes::template scales<Panels>(from, panel_stride);
+            const uint8_t* from = scales + v * Panels * panel_stride + part * panel_rows;
             for (int t = 0; t < Tokens; ++t) {
-                const auto total = dots[t][v].total(scale);
+                const auto total = two_groups ? dots[t][v].total(RowScales<Panels>::load(from, panel_stride))
+                                              : dots[t][v].total();
                 totals[t][v] = part == 0 ? total : totals[t][v] + total;
             }
         }
@@ -139,13 +127,13 @@ struct SuperblockKernel {
                                     totals);
         for (int v = 0; v < Vectors; ++v) {
             const uint8_t* first = superblock + v * Panels * panel_stride;
-            const auto d = Rows::load_half(reinterpret_cast<const uint16_t*>(first + layout.d()), panel_stride);
+            auto scale = Rows::load_half(reinterpret_cast<const uint16_t*>(first + layout.d()), panel_stride);
+            if constexpr (groups == 1) scale *= integers<Panels>(first + layout.scales() + index * panel_rows, panel_stride);
             for (int t = 0; t < Tokens; ++t)
-                chains[t][v] = multiply_add(to_floats(totals[t][v]), d * x.scales[t * x.blocks], chains[t][v]);
+                chains[t][v] = multiply_add(to_floats(totals[t][v]), scale * x.scales[t * x.blocks], chains[t][v]);
             if constexpr (layout.has_minimums) {
                 const auto m = Rows::load_half(reinterpret_cast<const uint16_t*>(first + layout.m()), panel_stride);
-                const auto units = Rows::load_words(first + layout.minimums() + index * panel_rows, panel_stride);
-                const auto minimum = -m * to_floats((typename Rows::Ints)units);
+                const auto minimum = -m * integers<Panels>(first + layout.minimums() + index * panel_rows, panel_stride);
                 for (int t = 0; t < Tokens; ++t)
                     chains[t][v] = multiply_add(minimum, Rows::broadcast(x.sums[t * x.blocks]), chains[t][v]);
             }

@@ -37,19 +37,20 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
 
     int8_t* codes = out.codes + block * block_columns;
     int32_t halves[2] = {};
-    int16_t half_pairs[2][2] = {};  // [half of the block][columns 0, 1 or 2, 3]
+    int32_t quarters[2][2] = {};  // [half of the block][columns 0, 1 or 2, 3 of its steps]
     for (int64_t i = 0; i < vectors; ++i) {
         const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
         for (int64_t lane = 0; lane < lanes; ++lane) {
             codes[i * lanes + lane] = static_cast<int8_t>(rounded[lane]);
             halves[sum_of_column(i * lanes + lane)] += rounded[lane];
-            half_pairs[2 * i / vectors][lane / 2 % 2] += static_cast<int16_t>(rounded[lane]);
+            quarters[2 * i / vectors][lane / 2 % 2] += rounded[lane];
         }
     }
     const int16_t pairs[2] = {static_cast<int16_t>(halves[0]), static_cast<int16_t>(halves[1])};
     out.pairs[block] = load_as<int32_t>(pairs);
-    out.half_pairs[2 * block] = load_as<int32_t>(half_pairs[0]);
-    out.half_pairs[2 * block + 1] = load_as<int32_t>(half_pairs[1]);
+    for (int half = 0; half < 2; ++half)
+        out.q6_k_starts[2 * block + half] =
+            first_sums(-q6_k_offset * quarters[half][0], -q6_k_offset * quarters[half][1]);
     out.scales[block] = scale;
     out.sums[block] = scale * static_cast<float>(halves[0] + halves[1]);
 }

@@ -27,7 +27,7 @@ QuantisedRows reserve_quantised(int64_t rows, int64_t columns, Scratch& scratch)
         .scales = memory,
         .sums = memory + cells,
         .pairs = reinterpret_cast<int32_t*>(memory + 2 * cells),
-        .half_pairs = reinterpret_cast<int32_t*>(memory + 3 * cells),
+        .q6_k_starts = reinterpret_cast<int32_t*>(memory + 3 * cells),
     };
 }
 
@@ -39,7 +39,7 @@ QuantisedRows rows_from(const QuantisedRows& rows, int64_t first) {
         .scales = rows.scales + cells,
         .sums = rows.sums + cells,
         .pairs = rows.pairs + cells,
-        .half_pairs = rows.half_pairs + 2 * cells,
+        .q6_k_starts = rows.q6_k_starts + 2 * cells,
     };
 }
 
@@ -48,7 +48,7 @@ void copy_row(const QuantisedRows& from, int64_t from_row, const QuantisedRows& 
     copy_cells(from.scales, from_row, to.scales, to_row, from.blocks);
     copy_cells(from.sums, from_row, to.sums, to_row, from.blocks);
     copy_cells(from.pairs, from_row, to.pairs, to_row, from.blocks);
-    copy_cells(from.half_pairs, from_row, to.half_pairs, to_row, 2 * from.blocks);
+    copy_cells(from.q6_k_starts, from_row, to.q6_k_starts, to_row, 2 * from.blocks);
 }
 
 void quantise(const float* x, int64_t x_stride, int64_t rows, int64_t columns, const QuantisedRows& to) {
