@@ -128,12 +128,14 @@ struct SuperblockKernel {
         for (int v = 0; v < Vectors; ++v) {
             const uint8_t* first = superblock + v * Panels * panel_stride;
             auto scale = Rows::load_half(reinterpret_cast<const uint16_t*>(first + layout.d()), panel_stride);
-            if constexpr (groups == 1) scale *= integers<Panels>(first + layout.scales() + index * panel_rows, panel_stride);
+            if constexpr (groups == 1)
+                scale *= integers<Panels>(first + layout.scales() + index * panel_rows, panel_stride);
             for (int t = 0; t < Tokens; ++t)
                 chains[t][v] = multiply_add(to_floats(totals[t][v]), scale * x.scales[t * x.blocks], chains[t][v]);
             if constexpr (layout.has_minimums) {
                 const auto m = Rows::load_half(reinterpret_cast<const uint16_t*>(first + layout.m()), panel_stride);
-                const auto minimum = -m * integers<Panels>(first + layout.minimums() + index * panel_rows, panel_stride);
+                const auto minimum =
+                    -m * integers<Panels>(first + layout.minimums() + index * panel_rows, panel_stride);
                 for (int t = 0; t < Tokens; ++t)
                     chains[t][v] = multiply_add(minimum, Rows::broadcast(x.sums[t * x.blocks]), chains[t][v]);
             }
