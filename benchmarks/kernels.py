@@ -25,7 +25,7 @@ from freehold.ops.base import AttentionCache, AttentionRules, LatentCache, Routi
 from freehold.ops.batch import Batch
 from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
 
-Weight = Literal["q4", "q4 minimum", "mxfp4", "q8", "q8 16", "fp8", "f16", "f32"]
+Weight = Literal["q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "mxfp4", "q8", "q8 16", "fp8", "f16", "f32"]
 
 # More than the last-level cache that a share of a server's cores is likely to have.
 COLD_BYTES = 256 << 20
@@ -46,10 +46,15 @@ rng = np.random.default_rng(0)
 
 
 def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
-    """A weight: plain as in Q4_0 and Q8_0, with minimums as in Q4_K, or in groups of 16 as in Q6_K."""
+    """A weight: plain as in Q4_0 and Q8_0, with minimums as Q4_K had and in groups of 16 as Q6_K had before they got
+    formats of their own, or as it is stored."""
     if kind in ("f32", "f16"):
         codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
         codes.view(np.float32 if kind == "f32" else np.float16)[:] = 0.5
+        return _kernels.Matrix(kind, rows, columns, codes)
+    if kind in ("q4_k", "q5_k", "q6_k"):
+        codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
+        codes[:] = np.resize(rng.integers(0, 60, 1 << 16, np.uint8), len(codes))  # no float16 of these is infinite
         return _kernels.Matrix(kind, rows, columns, codes)
     if kind in ("mxfp4", "fp8"):
         codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
