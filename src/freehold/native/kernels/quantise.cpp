@@ -6,6 +6,8 @@ namespace {
 
 constexpr int64_t vectors = block_columns / lanes;
 
+using EightCodes = int8_t __attribute__((vector_size(8)));
+
 // Below this a scale, or its inverse, would leave the normal range; such a block counts as zero.
 constexpr float smallest_maximum = 0x1p-100f;
 
@@ -36,23 +38,23 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
     const float inverse = usable ? 127.0f / maximum : 0.0f;
 
     int8_t* codes = out.codes + block * block_columns;
-    int32_t halves[2] = {};
-    int32_t quarters[2][2] = {};  // [half of the block][columns 0, 1 or 2, 3 of its steps]
-    for (int64_t i = 0; i < vectors; ++i) {
-        const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
-        for (int64_t lane = 0; lane < lanes; ++lane) {
-            codes[i * lanes + lane] = static_cast<int8_t>(rounded[lane]);
-            halves[sum_of_column(i * lanes + lane)] += rounded[lane];
-            quarters[2 * i / vectors][lane / 2 % 2] += rounded[lane];
+    int32_t sums[2] = {};
+    for (int64_t half = 0; half < 2; ++half) {
+        Ints total{};
+        for (int64_t i = half * vectors / 2; i < (half + 1) * vectors / 2; ++i) {
+            const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
+            store_as(codes + i * lanes, __builtin_convertvector(rounded, EightCodes));
+            total += rounded;
         }
+        const int32_t pair[2] = {(total[0] + total[1]) + (total[4] + total[5]),   // columns 0, 1 of every four
+                                 (total[2] + total[3]) + (total[6] + total[7])};  // columns 2, 3
+        out.q6_k_starts[2 * block + half] = first_sums(-q6_k_offset * pair[0], -q6_k_offset * pair[1]);
+        for (int64_t i = 0; i < 2; ++i) sums[sum_of_column(half * block_columns / 2 + 2 * i)] += pair[i];
     }
-    const int16_t pairs[2] = {static_cast<int16_t>(halves[0]), static_cast<int16_t>(halves[1])};
+    const int16_t pairs[2] = {static_cast<int16_t>(sums[0]), static_cast<int16_t>(sums[1])};
     out.pairs[block] = load_as<int32_t>(pairs);
-    for (int half = 0; half < 2; ++half)
-        out.q6_k_starts[2 * block + half] =
-            first_sums(-q6_k_offset * quarters[half][0], -q6_k_offset * quarters[half][1]);
     out.scales[block] = scale;
-    out.sums[block] = scale * static_cast<float>(halves[0] + halves[1]);
+    out.sums[block] = scale * static_cast<float>(sums[0] + sums[1]);
 }
 
 }  // namespace
