@@ -36,8 +36,9 @@ void add_pieces(const Product& product, int64_t cost_of_piece, std::vector<Piece
     const int64_t tokens = tokens_together(product);
     const int64_t all_panels = product.weight->panels();
     const int64_t panels = round_up(divide_up(cost_of_piece, cost_of_panel(product)), least_panels);
-    for (int64_t token = 0; token < product.tokens; token += tokens)
-        for (int64_t panel = 0; panel < all_panels; panel += panels)
+    // All tokens of a panel follow each other, so that a thread finds its weights in a cache the next time.
+    for (int64_t panel = 0; panel < all_panels; panel += panels)
+        for (int64_t token = 0; token < product.tokens; token += tokens)
             pieces.push_back({&product, token, std::min(token + tokens, product.tokens), panel,
                               std::min(panel + panels, all_panels)});
 }

@@ -41,7 +41,7 @@ void wait_for_change(const std::atomic<Value>& value, Value old) {
 
 class Pool {
 public:
-    explicit Pool(int count) {
+    explicit Pool(int count) : shares_(count) {
         workers_.reserve(count - 1);
         for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { serve(worker); });
     }
@@ -58,9 +58,15 @@ public:
     // Waits for pieces, not for workers: one that the system has not got round to waking is not missed.
     void run(int64_t pieces, int workers, const Work& work) {
         work_ = &work;
-        pieces_ = pieces;
         unfinished_.store(pieces, std::memory_order_relaxed);
-        open_.store(Open{pieces, workers}, std::memory_order_release);
+        workers = std::min(workers, size());
+        loop_ = (loop_ + 1) % loops;
+        for (int worker = 0; worker < workers; ++worker) {
+            const auto first = static_cast<uint64_t>(pieces * worker / workers);
+            const auto last = static_cast<uint64_t>(pieces * (worker + 1) / workers);
+            shares_[worker].left.store(Left{loop_, first, last}, std::memory_order_release);
+        }
+        rules_.store(Rules{loop_, static_cast<uint32_t>(workers)}, std::memory_order_release);
         round_.fetch_add(1, std::memory_order_release);
         round_.notify_all();
         take_pieces(0);
@@ -69,14 +75,23 @@ public:
             wait_for_change(unfinished_, left);
     }
 
+    static constexpr int64_t most_pieces = (1 << 20) - 1;
+
 private:
-    // What is still to be handed out, and to workers below which number. Both in one word, so that a worker which comes
-    // late cannot take the piece of one loop by the rules of another.
-    struct Open {
-        int64_t pieces : 48;
-        int64_t workers : 16;
+    static constexpr uint64_t loops = 1 << 24;
+
+    // The pieces that are left of a worker's share. With the number of their loop in one word, so that a worker which
+    // comes late cannot take the piece of one loop by the rules of another.
+    struct Left {
+        uint64_t loop : 24, first : 20, last : 20;
     };
-    static_assert(sizeof(Open) == 8 && most_threads < (1 << 15));
+    struct Rules {
+        uint64_t loop : 32, workers : 32;
+    };
+    struct alignas(64) Share {
+        std::atomic<Left> left{Left{0, 0, 0}};
+    };
+    static_assert(sizeof(Left) == 8 && sizeof(Rules) == 8);
 
     void serve(int worker) {
         uint32_t seen = 0;
@@ -88,25 +103,42 @@ private:
         }
     }
 
-    // A worker that holds a piece keeps run() from returning, so work_ and pieces_ are those of its own loop.
+    // A worker's share is taken from its beginning, so that what it reads follows what it has read; when nothing is left
+    // of it, the shares of others are taken from their ends.
     void take_pieces(int worker) {
-        Open open = open_.load(std::memory_order_acquire);
-        while (open.pieces > 0 && worker < open.workers) {
-            const Open rest{open.pieces - 1, open.workers};
-            if (!open_.compare_exchange_weak(open, rest, std::memory_order_acq_rel)) continue;
-            (*work_)(pieces_ - open.pieces, worker);
-            if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
-            open = open_.load(std::memory_order_acquire);
+        const Rules rules = rules_.load(std::memory_order_acquire);
+        const auto workers = static_cast<int>(rules.workers);
+        if (worker >= workers) return;
+        for (int other = 0; other < workers; ++other) {
+            Share& share = shares_[(worker + other) % workers];
+            for (int64_t piece = take(share, rules.loop, other == 0); piece >= 0;
+                 piece = take(share, rules.loop, other == 0)) {
+                // A worker that holds a piece keeps run() from returning, so work_ is that of its own loop.
+                (*work_)(piece, worker);
+                if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+            }
         }
+    }
+
+    // The first or the last piece of what is left, or -1.
+    static int64_t take(Share& share, uint64_t loop, bool first) {
+        Left left = share.left.load(std::memory_order_acquire);
+        while (left.loop == loop && left.first < left.last) {
+            const Left rest = first ? Left{loop, left.first + 1u, left.last} : Left{loop, left.first, left.last - 1u};
+            if (share.left.compare_exchange_weak(left, rest, std::memory_order_acq_rel))
+                return static_cast<int64_t>(first ? left.first : rest.last);
+        }
+        return -1;
     }
 
     std::vector<std::thread> workers_;
     std::atomic<uint32_t> round_{0};
-    std::atomic<Open> open_{Open{0, 0}};
+    std::vector<Share> shares_;
+    std::atomic<Rules> rules_{Rules{0, 0}};
+    uint64_t loop_ = 0;
     std::atomic<int64_t> unfinished_{0};
     std::atomic<bool> stopping_{false};
     const Work* work_ = nullptr;
-    int64_t pieces_ = 0;
 };
 
 // The pool and the lock that a loop holds while it uses it. Kept behind a pointer that is never freed at exit: the
@@ -166,6 +198,13 @@ Pool& started(Shared& state) {
     return *state.pool;
 }
 
+void run_on(Pool& pool, int64_t pieces, int workers, const Work& work) {
+    if (pieces <= Pool::most_pieces) return pool.run(pieces, workers, work);
+    for (int64_t first = 0; first < pieces; first += Pool::most_pieces)
+        pool.run(std::min(Pool::most_pieces, pieces - first), workers,
+                 [&](int64_t piece, int worker) { work(first + piece, worker); });
+}
+
 }  // namespace
 
 void parallel_for(int64_t pieces, int workers, const Work& work) {
@@ -174,7 +213,7 @@ void parallel_for(int64_t pieces, int workers, const Work& work) {
         std::unique_lock lock(state.lock, std::try_to_lock);
         if (lock.owns_lock()) {
             Pool& pool = started(state);
-            if (pool.size() > 1) return pool.run(pieces, workers, work);
+            if (pool.size() > 1) return run_on(pool, pieces, workers, work);
         }
     }
     for (int64_t piece = 0; piece < pieces; ++piece) work(piece, 0);

@@ -8,10 +8,10 @@ namespace freehold {
 
 // Calls work(piece, worker) for every piece in [0, pieces), spread over the pool, and returns when all are done.
 //
-// Pieces are handed out one at a time, so which worker runs which is left to chance: results may depend on the piece
-// only. worker is in [0, workers) and names scratch memory; the pool may have more threads, and by the time of the call
-// more than threads() said. The work must not throw. When the pool is taken by another thread the caller runs all
-// pieces itself.
+// Every worker begins with a share of neighbouring pieces and then takes from what others have left of theirs, so which
+// worker runs which piece is left to chance: results may depend on the piece only. worker is in [0, workers) and names
+// scratch memory; the pool may have more threads, and by the time of the call more than threads() said. The work must
+// not throw. When the pool is taken by another thread the caller runs all pieces itself.
 void parallel_for(int64_t pieces, int workers, const std::function<void(int64_t piece, int worker)>& work);
 
 // Over [0, items) in ranges of at least `grain` items: work(first, last).
