@@ -7,9 +7,11 @@ of bytes and of float32 from registers, all threads together, for every instruct
 held against the one that binds it: one row and attention against reading, many rows against multiply-adds in the
 instruction set that the kernels use; what the processor's best instruction set would allow is the last column.
 
+Probe and kernel take turns, and a share is the median over the rounds of what the kernel reached by what the probe
+measured just before: the bandwidth of a shared machine may change within a minute.
+
 Whole models: decoding reads the file's matrices (not what we hold them as) and the cache; a prompt multiplies all its
-rows by all matrices but the head's. Multiply-adds of attention are not counted. The fastest run counts on both sides.
-Bandwidth is measured again at the end: where the two differ, something else used the memory, and shares say nothing.
+rows by all matrices but the head's. Multiply-adds of attention are not counted.
 
 The last line is JSON: limits, `decode` and `prefill` of the whole model, and every kernel, as shares of their limits.
 """
@@ -17,8 +19,11 @@ The last line is JSON: limits, `decode` and `prefill` of the whole model, and ev
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, for this runs as a script
 
@@ -26,10 +31,11 @@ from benchmarks.kernels import ATTENTION, CONTEXT, Weight, measure_attention, me
 from benchmarks.support.command import parser, run
 from benchmarks.support.figures import print_result, table
 from benchmarks.support.files import FileType, cache_folder, described, model_file
-from benchmarks.support.probing import Limits, measure_limits
+from benchmarks.support.probing import Probe
 from benchmarks.support.shapes import SHAPES
 from benchmarks.support.sides import Side, our_side
 from freehold import _kernels
+from freehold.ops.base import AttentionCache, LatentCache
 
 ROWS, COLUMNS = 8192, 2048
 WEIGHTS: tuple[Weight, ...] = ("q4", "q4 minimum", "q8", "q8 16", "f16", "f32")
@@ -42,51 +48,95 @@ INSTRUCTIONS = {"avx2": ("avx2",), "avx512": ("avx512_vnni", "avx512"), "neon": 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A kernel and its limit, in bytes or multiply-adds per second.
+    """A kernel beside its limit, in bytes or multiply-adds per second.
 
     Attributes:
-        limit: of the instruction set that the kernels use.
-        best_limit: of the best one that the processor has.
+        rates, limits: of each round; the limits are those of the instruction set that the kernels use.
+        best: how many times as much the processor's best instruction set does.
     """
 
     name: str
     unit: str
-    rate: float
-    limit: float
-    best_limit: float
+    rates: Sequence[float]
+    limits: Sequence[float]
+    best: float = 1.0
 
     @property
     def share(self) -> float:
-        return self.rate / self.limit
+        return median(rate / limit for rate, limit in zip(self.rates, self.limits, strict=True))
 
     @property
     def share_of_best(self) -> float:
-        return self.rate / self.best_limit
+        return self.share / self.best
 
 
-def own_limit(rates: dict[str, float], isa: str) -> float:
-    """Of the instruction set that the kernels use; of the best where that one is not probed, such as the portable."""
-    known = [rates[name] for name in INSTRUCTIONS.get(isa, ()) if name in rates]
-    return known[0] if known else max(rates.values())
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The probe, and which of its figures bind the kernels.
+
+    Attributes:
+        byte_products, float_products: multiply-adds per second by instruction set, once measured.
+        rounds: of probe and kernel in turn.
+    """
+
+    probe: Probe
+    byte_products: Mapping[str, float]
+    float_products: Mapping[str, float]
+    rounds: int
+
+    @classmethod
+    def measured(cls, probe: Probe, rounds: int) -> Machine:
+        sets = probe.sets
+        byte_products = {name: probe.byte_products(name) for name in sets}
+        return cls(probe, byte_products, {name: probe.float_products(name) for name in sets}, rounds)
+
+    def reading(self, name: str, rate: Callable[[], float]) -> Kernel:
+        """What reads memory, beside reading."""
+        return self._beside(name, "GB/s", rate, self.probe.bytes_read)
+
+    def multiplying(self, name: str, rate: Callable[[], float], *, floats: bool) -> Kernel:
+        """What multiplies and adds, beside multiply-adds in the instruction set of the kernels."""
+        known = self.float_products if floats else self.byte_products
+        own = own_set(known, _kernels.isa())
+        limit = partial(self.probe.float_products if floats else self.probe.byte_products, own)
+        return self._beside(name, "GMAC/s", rate, limit, max(known.values()) / known[own])
+
+    def _beside(
+        self, name: str, unit: str, rate: Callable[[], float], limit: Callable[[], float], best: float = 1.0
+    ) -> Kernel:
+        limits, rates = [], []
+        for _ in range(self.rounds):
+            limits.append(limit())
+            rates.append(rate())
+        return Kernel(name, unit, rates, limits, best)
 
 
-def kernels(limits: Limits, seconds: float) -> list[Kernel]:
+def own_set(rates: Mapping[str, float], isa: str) -> str:
+    """The probed set that the kernels use; the best where theirs is not probed, such as the portable."""
+    known = [name for name in INSTRUCTIONS.get(isa, ()) if name in rates]
+    return known[0] if known else max(rates, key=rates.__getitem__)
+
+
+def kernels(machine: Machine, seconds: float) -> list[Kernel]:
     """Products with one row and with many, and attention."""
+
+    def product(weight: Weight, tokens: int, figure: str) -> float:
+        return measure_linear(weight, ROWS, COLUMNS, tokens, seconds)[figure] * 1e9
+
+    def attention(layer: AttentionCache | LatentCache, heads: int) -> float:
+        return measure_attention(layer, heads, CONTEXT, seconds)["gb_per_s"] * 1e9
+
     found = []
-    isa = _kernels.isa()
     for weight in WEIGHTS:
-        one = measure_linear(weight, ROWS, COLUMNS, 1, seconds)["gb_per_s"] * 1e9
-        found.append(Kernel(f"{weight} x 1", "GB/s", one, limits.bytes_read, limits.bytes_read))
-        rates = dict(limits.float_products if weight in FLOATS else limits.byte_products)
-        many = measure_linear(weight, ROWS, COLUMNS, MANY_ROWS, seconds)["gmac_per_s"] * 1e9
-        found.append(Kernel(f"{weight} x {MANY_ROWS}", "GMAC/s", many, own_limit(rates, isa), max(rates.values())))
+        found.append(machine.reading(f"{weight} x 1", partial(product, weight, 1, "gb_per_s")))
+        many = partial(product, weight, MANY_ROWS, "gmac_per_s")
+        found.append(machine.multiplying(f"{weight} x {MANY_ROWS}", many, floats=weight in FLOATS))
     for name, heads, layer in ATTENTION:
-        read = measure_attention(layer, heads, CONTEXT, seconds)["gb_per_s"] * 1e9
-        found.append(Kernel(name, "GB/s", read, limits.bytes_read, limits.bytes_read))
+        found.append(machine.reading(name, partial(attention, layer, heads)))
     return found
 
 
-def whole_model(side: Side, shape: str, kind: FileType, limits: Limits, rounds: int) -> list[Kernel]:
+def whole_model(side: Side, shape: str, kind: FileType, machine: Machine) -> list[Kernel]:
     """Decoding and prefill of a model that the side has loaded."""
     config, infos = described(SHAPES[shape], kind)
     matrices = [info for info in infos if len(info.shape) > 1]
@@ -96,14 +146,15 @@ def whole_model(side: Side, shape: str, kind: FileType, limits: Limits, rounds: 
     read = sum(info.bytes for info in matrices if info in inner or info.name == head) + cached
     products = PROMPT * sum(info.elements for info in inner)
     side.ask(do="open", sequences=1, positions=PROMPT)
-    prefill = min(side.ask(do="prefill", tokens=PROMPT)["seconds"] for _ in range(rounds))
+    side.ask(do="prefill", tokens=PROMPT)
+    prefill = machine.multiplying(
+        "prefill",
+        lambda: products / float(side.ask(do="prefill", tokens=PROMPT)["seconds"]),
+        floats=kind is FileType.F16,
+    )
     side.ask(do="fill", tokens=DECODED_AT)
-    step = min(side.ask(do="decode", steps=STEPS)["seconds"] for _ in range(rounds)) / STEPS
-    rates = dict(limits.float_products if kind is FileType.F16 else limits.byte_products)
-    return [
-        Kernel("decode", "GB/s", read / step, limits.bytes_read, limits.bytes_read),
-        Kernel("prefill", "GMAC/s", products / prefill, own_limit(rates, _kernels.isa()), max(rates.values())),
-    ]
+    decode = machine.reading("decode", lambda: read * STEPS / float(side.ask(do="decode", steps=STEPS)["seconds"]))
+    return [decode, prefill]
 
 
 def rows(found: list[Kernel]) -> list[list[object]]:
@@ -111,7 +162,7 @@ def rows(found: list[Kernel]) -> list[list[object]]:
     lines: list[list[object]] = [["kernel", "reached", "limit", "", "share", "of the processor's best"]]
     for one in found:
         shares = [f"{one.share:.0%}", f"{one.share_of_best:.0%}"]
-        lines.append([one.name, one.rate / 1e9, one.limit / 1e9, one.unit, *shares])
+        lines.append([one.name, median(one.rates) / 1e9, median(one.limits) / 1e9, one.unit, *shares])
     return lines
 
 
@@ -123,21 +174,19 @@ def main() -> None:
     options = arguments.parse_args()
     folder = cache_folder(options.cache)
     _kernels.set_threads(options.threads)
-    limits = measure_limits(folder, options.threads)
-    found = kernels(limits, options.seconds or (0.3 if options.quick else 1.0))
+    machine = Machine.measured(Probe(folder, options.threads), 3 if options.quick else 9)
+    found = kernels(machine, options.seconds or (0.2 if options.quick else 0.5))
     path = model_file(folder, options.shape, options.type)
     with our_side(options.threads) as side:
         side.ask(do="load", path=str(path))
-        whole = whole_model(side, options.shape, options.type, limits, 4 if options.quick else 10)
-    after = measure_limits(folder, options.threads)
+        whole = whole_model(side, options.shape, options.type, machine)
     print(f"{_kernels.isa()}, {options.threads} threads; {ROWS} x {COLUMNS} weights; {options.shape} {options.type}")
     print(table(rows([*found, *whole])))
     print_result(
         {
-            "read_gb_per_s": limits.bytes_read / 1e9,
-            "read_gb_per_s_afterwards": after.bytes_read / 1e9,
-            "byte_gmac_per_s": {name: rate / 1e9 for name, rate in limits.byte_products.items()},
-            "float_gmac_per_s": {name: rate / 1e9 for name, rate in limits.float_products.items()},
+            "read_gb_per_s": [round(limit / 1e9, 1) for one in (found[0], whole[0]) for limit in one.limits],
+            "byte_gmac_per_s": {name: rate / 1e9 for name, rate in machine.byte_products.items()},
+            "float_gmac_per_s": {name: rate / 1e9 for name, rate in machine.float_products.items()},
             "model": f"{options.shape} {options.type}",
             **{one.name: one.share for one in whole},
             "prefill_of_best": whole[1].share_of_best,

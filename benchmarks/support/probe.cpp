@@ -94,6 +94,7 @@ inline Floats step(Floats sum, Floats a, Floats b) {
 template <typename Vector>
 void multiply_add() {
     Vector sums[chains] = {}, a = {}, b = {};
+    for (Vector& sum : sums) FRESH(sum);  // else they would be equal, and one chain do for all
     for (long round = 0; round < rounds; ++round) {
         FRESH(a);
         FRESH(b);

@@ -7,8 +7,6 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("probe.cpp")
@@ -28,47 +26,45 @@ class ProbeFailed(Exception):
     """The machine's limits cannot be measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the machine does at best on so many threads.
+class Probe:
+    """Measures what the machine does at best on so many threads.
+
+    Args:
+        folder: keeps what is compiled.
 
     Attributes:
-        bytes_read: per second, from memory.
-        byte_products: by instruction set, multiply-adds of bytes per second.
-        float_products: by instruction set, multiply-adds of float32 per second.
-    """
-
-    bytes_read: float
-    byte_products: Mapping[str, float]
-    float_products: Mapping[str, float]
-
-    @property
-    def most_byte_products(self) -> float:
-        return max(self.byte_products.values())
-
-    @property
-    def most_float_products(self) -> float:
-        return max(self.float_products.values())
-
-
-def measure_limits(folder: Path, threads: int) -> Limits:
-    """Measure them; what is compiled for it is kept in the folder.
+        sets: the instruction sets that it knows and the processor has.
 
     Raises:
-        ProbeFailed: there is no compiler, no instruction set that the probe knows, or not enough memory.
+        ProbeFailed: there is no compiler, or no instruction set that the probe knows.
     """
-    probes = {name: _library(folder, name, flags) for name, flags in _sets().items()}
-    if not probes:
-        raise ProbeFailed(f"the processor has none of the instruction sets {', '.join([*_X86, *_ARM])}")
-    # Any of them reads memory as fast as it comes; the last is the widest.
-    read = max(_asked(list(probes.values())[-1], "bytes_read_per_second", READ_BYTES, threads) for _ in range(2))
-    if read <= 0:
-        raise ProbeFailed(f"there are no {READ_BYTES >> 20} MiB of memory to read")
-    return Limits(
-        read,
-        {name: _asked(probe, "byte_products_per_second", threads) for name, probe in probes.items()},
-        {name: _asked(probe, "float_products_per_second", threads) for name, probe in probes.items()},
-    )
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._threads = threads
+        self._libraries = {name: _library(folder, name, flags) for name, flags in _sets().items()}
+        if not self._libraries:
+            raise ProbeFailed(f"the processor has none of the instruction sets {', '.join([*_X86, *_ARM])}")
+        self.sets = tuple(self._libraries)
+
+    def bytes_read(self) -> float:
+        """Per second, from memory.
+
+        Raises:
+            ProbeFailed: there is not enough memory.
+        """
+        # Any of them reads memory as fast as it comes; the last is the widest.
+        read = _asked(self._libraries[self.sets[-1]], "bytes_read_per_second", READ_BYTES, self._threads)
+        if read <= 0:
+            raise ProbeFailed(f"there are no {READ_BYTES >> 20} MiB of memory to read")
+        return read
+
+    def byte_products(self, name: str) -> float:
+        """Multiply-adds of bytes per second, in that instruction set."""
+        return _asked(self._libraries[name], "byte_products_per_second", self._threads)
+
+    def float_products(self, name: str) -> float:
+        """Multiply-adds of float32 per second, in that instruction set."""
+        return _asked(self._libraries[name], "float_products_per_second", self._threads)
 
 
 def _asked(probe: ctypes.CDLL, name: str, *arguments: int) -> float:
