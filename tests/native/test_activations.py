@@ -10,7 +10,7 @@ import pytest
 
 from freehold import _kernels
 from freehold.ops.native import NativeOps
-from freehold.tensors import Tensor
+from freehold.tensors import Tensor, WeightType
 from tests.native import reference
 from tests.native.reference import Float32Array, Float64Array
 
@@ -186,6 +186,22 @@ def test_a_limit_belongs_to_clamped_swiglu() -> None:
     for limit in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"limit is .*, must be finite and above 0"):
             gated(x, "clamped_swiglu", limit)
+
+
+@pytest.mark.parametrize("dtype", [None, WeightType.F16, WeightType.Q8, WeightType.Q4])
+def test_a_gated_mlp_is_two_products_and_what_lies_between_bit_for_bit(isa: str, dtype: WeightType | None) -> None:
+    ops, random = NativeOps(), np.random.default_rng(5)
+    weights = [random.standard_normal(shape, np.float32) for shape in ((48, 64), (48, 64), (40, 48))]
+    gate, up, down = (Tensor.from_array("w", weight) for weight in weights)
+    packed = ops.pack_linear([gate, up], None, dtype)
+    last = ops.pack_linear([down], None, dtype)
+    x = random.standard_normal((19, 64), np.float32)
+    hidden = ops.linear(x, packed)
+    made = ops.activate(hidden[:, :48].copy(), "silu") * hidden[:, 48:]
+    expected = ops.linear(made, last)
+    np.testing.assert_array_equal(ops.gated_mlp(x, packed, last, "silu"), expected)
+    for row in range(len(x)):
+        np.testing.assert_array_equal(ops.gated_mlp(x[row : row + 1], packed, last, "silu")[0], expected[row])
 
 
 def test_gated_mlp_passes_on_what_is_not_a_number(isa: str) -> None:

@@ -136,7 +136,17 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     ),
     "activate": (_kernels.activate, lambda: {"x": floats(3, 2, 8), "activation": "gelu"}),
     "gate": (_kernels.gate, lambda: {"x": floats(3, 2, 8), "gates": floats(3, 2, 8), "activation": "silu"}),
-    "gate_up": (_kernels.gate_up, lambda: {"gate_up": floats(3, 8), "activation": "silu"}),
+    "gated_mlp": (
+        _kernels.gated_mlp,
+        lambda: {
+            "x": floats(3, 32),
+            "gate_up": identity(16, 32),
+            "down": identity(16, 8),
+            "activation": "silu",
+            "limit": None,
+            "out": floats(3, 16),
+        },
+    ),
     "softcap": (_kernels.softcap, lambda: {"x": floats(3, 2, 8), "cap": 1.0}),
     "scale": (_kernels.scale, lambda: {"x": floats(3, 2, 8), "factor": 2.0}),
     "scale_rows": (_kernels.scale_rows, lambda: {"x": floats(3, 2, 8), "factors": floats(3)}),
@@ -183,7 +193,6 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
 FREE_AXES = {
     ("rope", "x"): {1, 2},
     ("activate", "x"): {0, 1, 2},
-    ("gate_up", "gate_up"): {0, 1},
     ("softcap", "x"): {0, 1, 2},
     ("scale", "x"): {0, 1, 2},
     ("scale_rows", "x"): {1, 2},
@@ -232,7 +241,7 @@ def test_arrays_of_another_size_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_arrays_that_cannot_be_written_are_refused_as_results(name: str) -> None:
     call, arguments = CALLS[name]
-    for argument in ("out", "cosines", "sines", "keys", "values", "gate_up"):
+    for argument in ("out", "cosines", "sines", "keys", "values"):
         value = arguments().get(argument)
         untouched = (name == "rope" and argument != "x") or (name == "pack_floats" and argument == "values")
         if untouched or not isinstance(value, np.ndarray):
@@ -373,6 +382,6 @@ def test_what_cannot_be_packed_is_refused() -> None:
             _kernels.packed_bytes("f32", rows, columns)
 
 
-def test_an_odd_width_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"gate_up.shape\[1\] is 7, must be even"):
-        _kernels.gate_up(floats(1, 7), "silu")
+def test_products_of_a_gated_mlp_that_do_not_fit_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="gate_up has 14 outputs, but down needs twice its 6 inputs"):
+        _kernels.gated_mlp(floats(1, 32), identity(14, 32), identity(16, 6), "silu", None, floats(1, 16))

@@ -5,6 +5,7 @@
 namespace freehold {
 
 void bind_weights(nanobind::module_& module);
+void bind_products(nanobind::module_& module);
 void bind_rows(nanobind::module_& module);
 void bind_attention(nanobind::module_& module);
 void bind_delta(nanobind::module_& module);

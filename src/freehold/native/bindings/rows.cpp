@@ -113,15 +113,6 @@ void bind_gate(const WritableArray& x, const Array& gates, const std::string& ac
     gate(to, from, kind);
 }
 
-void bind_gate_up(const WritableArray& rows, const std::string& activation, std::optional<float> limit) {
-    const auto to = rows_of(rows, "gate_up", 2);
-    const auto columns = static_cast<int64_t>(rows.shape(1));
-    if (columns % 2 != 0) refuse("gate_up.shape[1] is ", columns, ", must be even");
-    const Gating gating = gating_of(activation, limit);
-    nb::gil_scoped_release release;
-    gate_up(to.data, to.stride, to.rows, columns / 2, gating);
-}
-
 void bind_softcap(const WritableArray& x, float cap) {
     const Vectors vectors = vectors_of(x, "x", true);
     if (!(cap > 0) || !std::isfinite(cap)) refuse("cap is ", cap, ", must be finite and above 0");
@@ -153,7 +144,6 @@ void bind_rows(nb::module_& module) {
     module.def("add", bind_add, "x"_a, "y"_a);
     module.def("activate", bind_activate, "x"_a, "activation"_a);
     module.def("gate", bind_gate, "x"_a, "gates"_a, "activation"_a);
-    module.def("gate_up", bind_gate_up, "gate_up"_a, "activation"_a, "limit"_a = nb::none());
     module.def("softcap", bind_softcap, "x"_a, "cap"_a);
     module.def("scale", bind_scale, "x"_a, "factor"_a);
     module.def("scale_rows", bind_scale_rows, "x"_a, "factors"_a);

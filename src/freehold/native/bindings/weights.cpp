@@ -239,26 +239,6 @@ void bind_pack_superblocks(const Array& blocks, const std::string& target, int64
     pack_superblocks(bytes, to.format, count, columns, first, to.out);
 }
 
-void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {
-    const auto from = rows_of(x, "x", 2);
-    require_size(x, "x", 1, weight.weight.inputs());
-    auto* to = writable_matrix<float>(out, "out", from.rows, weight.weight.outputs());
-    nb::gil_scoped_release release;
-    linear(weight.weight, from.data, from.stride, from.rows, to);
-}
-
-void bind_embed(const LinearWeight& table, const Array& token_ids, const WritableArray& out) {
-    const auto* ids = vector_of<int32_t>(token_ids, "token_ids");
-    const auto count = static_cast<int64_t>(token_ids.shape(0));
-    const int64_t vocabulary = table.weight.outputs();
-    for (int64_t i = 0; i < count; ++i)
-        if (ids[i] < 0 || ids[i] >= vocabulary)
-            refuse("token_ids[", i, "] is ", ids[i], ", but the vocabulary has ", vocabulary, " tokens");
-    auto* to = writable_matrix<float>(out, "out", count, table.weight.inputs());
-    nb::gil_scoped_release release;
-    embed(table.weight, ids, count, to);
-}
-
 }  // namespace
 
 void bind_weights(nb::module_& module) {
@@ -292,8 +272,6 @@ void bind_weights(nb::module_& module) {
     module.def("pack_codes", bind_pack_codes, "codes"_a, "target"_a, "first"_a, "out"_a);
     module.def("pack_superblocks", bind_pack_superblocks, "blocks"_a, "target"_a, "count"_a, "columns"_a, "first"_a,
                "out"_a);
-    module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a);
-    module.def("embed", bind_embed, "table"_a, "token_ids"_a, "out"_a);
 }
 
 }  // namespace freehold

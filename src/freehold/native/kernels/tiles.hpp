@@ -32,7 +32,8 @@ FREEHOLD_INLINE void prefetch_ahead(const uint8_t* block, int64_t panel_stride) 
     constexpr int64_t cache_line = 64;
     constexpr int64_t ahead_for_one_token = 4096;
     const int64_t ahead = Tokens == 1 ? ahead_for_one_token : Panels * panel_stride;
-    for (int64_t line = 0; line < block_bytes; line += cache_line) __builtin_prefetch(block + ahead + line);
+    for (int64_t line = 0; line < block_bytes; line += cache_line)
+        __builtin_prefetch(block + ahead + line, 0, Tokens == 1 ? 0 : 3);
 }
 
 template <typename Kernel, int Tokens, int Panels>

@@ -4,14 +4,14 @@
 
 #include "runtime/isa.hpp"
 #include "runtime/memory.hpp"
+#include "runtime/mlp.hpp"
 #include "runtime/quantised.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace freehold {
 namespace {
 
-constexpr int64_t grain = 16384;        // elements
-constexpr int64_t gating_grain = 2048;  // elements that pass through an activation and are quantised
+constexpr int64_t grain = 16384;  // elements
 
 // What the experts may take for what they make of rows. More rows take several turns, each of which reads the experts'
 // weights again.
@@ -20,19 +20,6 @@ constexpr int64_t most_bytes = 256 << 20;
 bool any_takes(const std::vector<Weight>& weights, bool (Weight::*form)() const) {
     return std::any_of(weights.begin(), weights.end(), [form](const Weight& weight) { return (weight.*form)(); });
 }
-
-// Rows of activations as any of some weights may want them.
-struct Inputs {
-    const float* floats = nullptr;
-    int64_t stride = 0;
-    QuantisedRows quantised{};
-
-    void set(LinearJob& job, int64_t first) const {
-        if (floats != nullptr) job.x = floats + first * stride;
-        job.x_stride = stride;
-        if (quantised.codes != nullptr) job.quantised = rows_from(quantised, first);
-    }
-};
 
 // An entry is one row of one expert. Those of an expert follow each other, in the order of the rows.
 struct Entries {
@@ -137,20 +124,6 @@ void multiply_entries(const std::vector<Weight>& weights, const Entries& entries
     multiply(products);
 }
 
-// hidden [entries][2 * width]: gate and up become the input of the second product, in place and quantised.
-Inputs activate_hidden(const ExpertsJob& job, float* hidden, int64_t count, Scratch& scratch) {
-    const Kernels& kernel = kernels();
-    const int64_t width = job.down->front().inputs();
-    Inputs inputs{.floats = hidden, .stride = 2 * width};
-    const bool quantised = any_takes(*job.down, &Weight::takes_quantised);
-    if (quantised) inputs.quantised = reserve_quantised(count, width, scratch);
-    parallel_ranges(count, std::max<int64_t>(gating_grain / width, 1), [&](int64_t first, int64_t last) {
-        kernel.gate_up(hidden, 2 * width, width, job.gating, first, last);
-        if (quantised) kernel.quantise(hidden, 2 * width, width, inputs.quantised, first, last);
-    });
-    return inputs;
-}
-
 void add_up(const ExpertsJob& job, const Routes& routes, const Entries& entries, const float* made, int64_t rows) {
     const int64_t outputs = job.down->front().outputs();
     const int64_t top_k = job.routing.top_k;
@@ -183,7 +156,9 @@ void mix_some(const ExpertsJob& job, Workspace& memory) {
     const Inputs inputs = gather(job, entries, rows, memory);
     auto* hidden = memory.hidden.reserve<float>(entries.count * job.gate_up->front().outputs());
     multiply_entries(*job.gate_up, entries, inputs, hidden, memory.products);
-    const Inputs activated = activate_hidden(job, hidden, entries.count, memory.quantised_hidden);
+    const Inputs activated =
+        activate_hidden(hidden, entries.count, job.down->front().inputs(), job.gating,
+                        any_takes(*job.down, &Weight::takes_quantised), memory.quantised_hidden);
     auto* made = memory.made.reserve<float>(entries.count * job.down->front().outputs());
     multiply_entries(*job.down, entries, activated, made, memory.products);
     add_up(job, routes, entries, made, rows);

@@ -75,12 +75,6 @@ void gate(const Vectors& x, const ConstVectors& gates, Activation activation) {
     over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, gates, activation, first, last); });
 }
 
-void gate_up(float* gate_up, int64_t stride, int64_t rows, int64_t width, const Gating& gating) {
-    const auto run = kernels().gate_up;
-    parallel_ranges(rows, rows_for(grain / 4, width),
-                    [&](int64_t first, int64_t last) { run(gate_up, stride, width, gating, first, last); });
-}
-
 void softcap(const Vectors& x, float cap) {
     const auto run = kernels().softcap;
     over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, cap, first, last); });

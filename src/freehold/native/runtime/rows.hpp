@@ -27,9 +27,6 @@ void activate(const Vectors& x, Activation activation);
 // x *= activation(gates); see Kernels::gate.
 void gate(const Vectors& x, const ConstVectors& gates, Activation activation);
 
-// The first half of each row becomes activation(first half) * second half.
-void gate_up(float* gate_up, int64_t stride, int64_t rows, int64_t width, const Gating& gating);
-
 // x = cap * tanh(x / cap).
 void softcap(const Vectors& x, float cap);
 

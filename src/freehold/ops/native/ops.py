@@ -188,9 +188,9 @@ class NativeOps:
         activation: str,
         limit: float | None = None,
     ) -> Float32Array:
-        hidden = self.linear(x, gate_up)
-        _kernels.gate_up(hidden, activation, limit)
-        return self.linear(hidden[:, : hidden.shape[1] // 2], down)
+        out = np.empty((len(x), down.outputs), np.float32)
+        _kernels.gated_mlp(x, gate_up, down, activation, limit, out)
+        return out
 
     def experts(
         self,

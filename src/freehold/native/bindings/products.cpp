@@ -1,0 +1,65 @@
+// Products with weights.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <optional>
+
+#include "bindings/activations.hpp"
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/weights.hpp"
+#include "runtime/mlp.hpp"
+
+namespace freehold {
+namespace {
+
+void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {
+    const auto from = rows_of(x, "x", 2);
+    require_size(x, "x", 1, weight.weight.inputs());
+    auto* to = writable_matrix<float>(out, "out", from.rows, weight.weight.outputs());
+    nb::gil_scoped_release release;
+    linear(weight.weight, from.data, from.stride, from.rows, to);
+}
+
+void bind_gated_mlp(const Array& x, const LinearWeight& gate_up, const LinearWeight& down,
+                    const std::string& activation, std::optional<float> limit, const WritableArray& out) {
+    const auto from = rows_of(x, "x", 2);
+    require_size(x, "x", 1, gate_up.weight.inputs());
+    if (gate_up.weight.outputs() != 2 * down.weight.inputs())
+        refuse("gate_up has ", gate_up.weight.outputs(), " outputs, but down needs twice its ", down.weight.inputs(),
+               " inputs");
+    const GatedMlpJob job{
+        .gate_up = &gate_up.weight,
+        .down = &down.weight,
+        .x = from.data,
+        .x_stride = from.stride,
+        .rows = from.rows,
+        .gating = gating_of(activation, limit),
+        .out = writable_matrix<float>(out, "out", from.rows, down.weight.outputs()),
+    };
+    nb::gil_scoped_release release;
+    gated_mlp(job);
+}
+
+void bind_embed(const LinearWeight& table, const Array& token_ids, const WritableArray& out) {
+    const auto* ids = vector_of<int32_t>(token_ids, "token_ids");
+    const auto count = static_cast<int64_t>(token_ids.shape(0));
+    const int64_t vocabulary = table.weight.outputs();
+    for (int64_t i = 0; i < count; ++i)
+        if (ids[i] < 0 || ids[i] >= vocabulary)
+            refuse("token_ids[", i, "] is ", ids[i], ", but the vocabulary has ", vocabulary, " tokens");
+    auto* to = writable_matrix<float>(out, "out", count, table.weight.inputs());
+    nb::gil_scoped_release release;
+    embed(table.weight, ids, count, to);
+}
+
+}  // namespace
+
+void bind_products(nb::module_& module) {
+    using namespace nb::literals;
+    module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a);
+    module.def("gated_mlp", bind_gated_mlp, "x"_a, "gate_up"_a, "down"_a, "activation"_a, "limit"_a.none(), "out"_a);
+    module.def("embed", bind_embed, "table"_a, "token_ids"_a, "out"_a);
+}
+
+}  // namespace freehold
