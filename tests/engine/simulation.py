@@ -6,9 +6,11 @@ from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
 from random import Random
 
+from freehold.engine.drafts import Draft, Room
+from freehold.engine.row_costs import RowCosts
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import NO_SLOT, Sequence, Step, Work
-from freehold.engine.speculation import RowCosts, Speculation
+from freehold.engine.speculation import Speculation
 from freehold.engine.types import SamplingOptions
 
 BLOCK = 4
@@ -60,15 +62,20 @@ def drawn(work: Work) -> list[int]:
     return new
 
 
+def fitting(sequence: Sequence, tokens: tuple[int, ...], room: Room) -> Draft:
+    """As much of a draft as there is room for."""
+    return Draft(tokens[: room(sequence, len(tokens))])
+
+
 class Guesses(Speculation):
     """Drafts of random lengths, of which a random part from the beginning is right."""
 
     def __init__(self, chance: Random) -> None:
-        super().__init__(RowCosts())
+        super().__init__(RowCosts(), ())
         self._chance = chance
 
-    def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
-        return [self._draft(sequence) for sequence in sequences]
+    def drafts(self, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+        return [fitting(sequence, self._draft(sequence), room) for sequence in sequences]
 
     def _draft(self, sequence: Sequence) -> tuple[int, ...]:
         most = min(11, sequence.limit - len(sequence.tokens) - 1)

@@ -7,20 +7,22 @@ from random import Random
 
 import pytest
 
+from freehold.engine.drafts import Draft, Room
+from freehold.engine.row_costs import RowCosts
 from freehold.engine.sequence import Sequence
-from freehold.engine.speculation import RowCosts, Speculation
-from tests.engine.simulation import BLOCK, Guesses, Simulation, make_scheduler, make_sequence, next_token
+from freehold.engine.speculation import Speculation
+from tests.engine.simulation import BLOCK, Guesses, Simulation, fitting, make_scheduler, make_sequence, next_token
 
 
 class Fixed(Speculation):
     """Drafts of a length, of which a number of tokens from the beginning are right."""
 
     def __init__(self, length: int, right: int) -> None:
-        super().__init__(RowCosts())
+        super().__init__(RowCosts(), ())
         self.length, self.right = length, right
 
-    def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
-        return [self._draft(sequence) for sequence in sequences]
+    def drafts(self, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+        return [fitting(sequence, self._draft(sequence), room) for sequence in sequences]
 
     def _draft(self, sequence: Sequence) -> tuple[int, ...]:
         tokens = list(sequence.tokens)
@@ -41,7 +43,7 @@ def test_accepted_tokens_save_steps() -> None:
         (work,) = simulation.step().work
         steps.append((work.count, len(work.draft)))
     assert steps == [(5, 0), (1, 4), (1, 4), (1, 3)]  # 1, 4, 4 and 4 tokens; the last step may not draw more than 4
-    assert (simulation.scheduler.drafted, simulation.scheduler.accepted) == (11, 9)
+    assert (simulation.scheduler.drafted["lookup"], simulation.scheduler.accepted["lookup"]) == (11, 9)
 
 
 def test_a_step_with_a_prompt_has_no_drafts() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from freehold.engine import engine as engine_module
+from freehold.engine.drafts import Draft, Room
 from freehold.engine.observer import Observer
 from freehold.engine.sequence import Sequence
 from freehold.engine.speculation import Speculation
 from freehold.engine.types import FinishReason, Usage
 from freehold.ops.batch import Batch
 from tests.engine.fakes import FakeModel, FakeOps, fake_engine, request, run
+from tests.engine.simulation import fitting
 
 POISON = 49
 
@@ -23,8 +25,8 @@ def _draft_always(monkeypatch: pytest.MonkeyPatch, *tokens: int) -> None:
     """Let every sequence have this draft in every step, as far as it can be drawn."""
 
     class Always(Speculation):
-        def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
-            return [tokens[: one.limit - len(one.tokens) - 1] for one in sequences]
+        def drafts(self, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+            return [fitting(one, tokens[: one.limit - len(one.tokens) - 1], room) for one in sequences]
 
     monkeypatch.setattr(engine_module, "Speculation", Always)
 

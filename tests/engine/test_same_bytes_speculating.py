@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pytest
 
 from freehold.engine import engine as engine_module
+from freehold.engine.drafts import Draft, Room
 from freehold.engine.engine import Engine
 from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.sampler import SamplingRow
 from freehold.engine.sequence import Sequence
-from freehold.engine.speculation import RowCosts, Speculation
+from freehold.engine.speculation import Speculation
 from freehold.engine.types import (
     EngineKeywords,
     EngineOptions,
@@ -26,7 +27,9 @@ from freehold.engine.types import (
     TokenOutput,
 )
 from freehold.models import Decoder
+from tests.engine.draft_models import FreeRows
 from tests.engine.fakes import ALPHABET, Collector, Letters, run
+from tests.engine.simulation import fitting
 from tests.engine.tiny_models import as_bytes, make_model, make_requests
 
 ALIKE = tuple(range(60, 72))
@@ -46,13 +49,6 @@ class Script:
     def __call__(self, logits: npt.NDArray[np.float32], rows: Listing[SamplingRow]) -> list[TokenOutput]:
         self.calls += 1
         return [TokenOutput(self._text[row.index]) for row in rows]
-
-
-class FreeRows(RowCosts):
-    """Every guess is worth a try."""
-
-    def relative(self, rows: int, plain: int) -> float:
-        return 0.5
 
 
 def _requests() -> list[GenerationRequest]:
@@ -124,8 +120,8 @@ def drafting(monkeypatch: pytest.MonkeyPatch, model: Decoder, plain: list[tuple[
     class Drafting(Speculation):
         chance = Random(5)
 
-        def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
-            return [self._draft(sequence) for sequence in sequences]
+        def drafts(self, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+            return [fitting(sequence, self._draft(sequence), room) for sequence in sequences]
 
         def _draft(self, sequence: Sequence) -> tuple[int, ...]:
             length = self.chance.randint(0, min(9, sequence.limit - len(sequence.tokens) - 1))

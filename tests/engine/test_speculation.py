@@ -6,8 +6,10 @@ from math import inf
 
 import pytest
 
+from freehold.engine.lookup_drafter import LookupDrafter
+from freehold.engine.row_costs import LIFETIME, MOST_ROWS, RowCosts
 from freehold.engine.sequence import Sequence
-from freehold.engine.speculation import LIFETIME, MOST_ROWS, RowCosts, Speculation
+from freehold.engine.speculation import Speculation
 from tests.engine.simulation import make_sequence
 
 LOOP = list(range(40, 60))
@@ -19,6 +21,12 @@ def _costs(of_sixteen: float) -> RowCosts:
     for rows in range(1, MOST_ROWS + 1):
         costs.note(rows, 1 + (of_sixteen - 1) * (rows - 1) / (MOST_ROWS - 1))
     return costs
+
+
+def _drafts(costs: RowCosts, *sequences: Sequence) -> list[tuple[int, ...]]:
+    """What prompt lookup drafts, with room for everything."""
+    drafts = Speculation(costs, [LookupDrafter()]).drafts(sequences, lambda sequence, count: count)
+    return [draft.tokens for draft in drafts]
 
 
 def _repeating(number: int = 0, output: int = 1000) -> Sequence:
@@ -79,33 +87,33 @@ def test_what_repeats_itself_is_drafted_as_far_as_rows_are_cheap() -> None:
     for rows in range(1, MOST_ROWS + 1):
         in_fours.note(rows, 1.5 if rows <= 4 else 20.0)
     following = tuple(LOOP[5:] + LOOP)
-    assert Speculation(_costs(1.5)).drafts([sequence]) == [following[: MOST_ROWS - 1]]
-    assert Speculation(in_fours).drafts([sequence]) == [following[:3]]
-    assert Speculation(_costs(40.0)).drafts([sequence]) == [()]
+    assert _drafts(_costs(1.5), sequence) == [following[: MOST_ROWS - 1]]
+    assert _drafts(in_fours, sequence) == [following[:3]]
+    assert _drafts(_costs(40.0), sequence) == [()]
 
 
 def test_what_never_came_true_is_not_drafted_though_it_was_seen_before() -> None:
     sequence = make_sequence(0, [1, 2, 3], 1000)
-    speculation, drafted = Speculation(_costs(5.0)), 0
+    costs, drafted = _costs(5.0), 0
     for others in range(1, 30):
-        drafted += len(speculation.drafts([sequence])[0])
+        drafted += len(_drafts(costs, sequence)[0])
         sequence.tokens += [*range(others * 100, others * 101), 1, 2, 3]
     assert drafted <= 1
 
 
 def test_nothing_is_drafted_before_a_plain_step_was_measured() -> None:
-    assert Speculation(RowCosts()).drafts([_repeating()]) == [()]
+    assert _drafts(RowCosts(), _repeating()) == [()]
 
 
 @pytest.mark.parametrize("count", [MOST_ROWS, MOST_ROWS + 3])
 def test_nothing_is_drafted_in_a_crowd(count: int) -> None:
-    drafts = Speculation(_costs(1.0)).drafts([_repeating(number) for number in range(count)])
+    drafts = _drafts(_costs(1.0), *(_repeating(number) for number in range(count)))
     assert drafts == [()] * count
 
 
 def test_the_likeliest_guesses_of_all_sequences_are_taken() -> None:
     plain = make_sequence(2, list(range(30)), 100)
-    drafts = Speculation(_costs(1.5)).drafts([_repeating(0), plain, _repeating(1)])
+    drafts = _drafts(_costs(1.5), _repeating(0), plain, _repeating(1))
     assert drafts[1] == ()
     assert len(drafts[0]) + len(drafts[2]) == MOST_ROWS - 3
     assert abs(len(drafts[0]) - len(drafts[2])) <= 1
@@ -115,5 +123,5 @@ def test_the_likeliest_guesses_of_all_sequences_are_taken() -> None:
 def test_no_token_beyond_the_limit_is_drafted(left: int) -> None:
     sequence = _repeating()
     sequence.limit = len(sequence.tokens) + left
-    (draft,) = Speculation(_costs(1.0)).drafts([sequence])
+    (draft,) = _drafts(_costs(1.0), sequence)
     assert len(draft) == left - 1

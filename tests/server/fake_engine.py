@@ -177,7 +177,7 @@ class FakeEngine:
             return EngineStats(
                 running=len(self._jobs), waiting=0, blocks_total=4096, blocks_used=used, blocks_cached=0,
                 blocks_free=4096 - used, preemptions=0, prompt_tokens=self._prompted, cached_tokens=0,
-                generated_tokens=self._generated, drafted_tokens=0, accepted_tokens=0,
+                generated_tokens=self._generated, drafted={"lookup": 3, "model": 5}, accepted={"lookup": 1, "model": 4},
             )  # fmt: skip
 
     def close(self) -> None:

@@ -76,6 +76,8 @@ def test_metrics_count_what_happened(server: Server, observed: FakeModel) -> Non
     fake = ("model_name", "fake")
     assert seen["freehold_prompt_tokens_total", frozenset([fake])] == usage["prompt_tokens"]
     assert seen["freehold_generated_tokens_total", frozenset([fake])] == 5
+    assert seen["freehold_drafted_tokens_total", frozenset([fake, ("source", "lookup")])] == 3
+    assert seen["freehold_accepted_tokens_total", frozenset([fake, ("source", "model")])] == 4
     assert seen["freehold_requests_finished_total", frozenset([fake, ("finished_reason", "length")])] == 1
     assert seen["freehold_time_to_first_token_seconds_count", frozenset([fake])] == 1
     assert seen["freehold_time_per_output_token_seconds_count", frozenset([fake])] == 4

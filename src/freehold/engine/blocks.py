@@ -23,10 +23,15 @@ class BlockPool:
         self._kept: set[int] = set()
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._forget: Callable[[int], None] = lambda block: None
+        self._renew: Callable[[int], None] = lambda block: None
 
     def on_forget(self, forget: Callable[[int], None]) -> None:
         """Have `forget` called with each kept block whose contents are about to be lost."""
         self._forget = forget
+
+    def on_renew(self, renew: Callable[[int], None]) -> None:
+        """Have `renew` called with each block that gets a new owner, whose contents begin anew."""
+        self._renew = renew
 
     @property
     def available(self) -> int:
@@ -60,6 +65,7 @@ class BlockPool:
             self._kept.discard(block)
             self._forget(block)
         self._holders[block] = 1
+        self._renew(block)
         return block
 
     def hold(self, block: int) -> None:

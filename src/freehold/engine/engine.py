@@ -12,16 +12,21 @@ from itertools import count
 from queue import SimpleQueue
 
 from freehold.engine.admission import Admission, Permit
+from freehold.engine.drafting_limits import check_draft, obstacle_to_drafts
+from freehold.engine.drafts import Drafter
 from freehold.engine.job import Job, Sink
+from freehold.engine.lookup_drafter import LookupDrafter
 from freehold.engine.memory import SLOTS_PER_SEQUENCE, choose_cache_tokens, choose_state_slots
 from freehold.engine.model import LanguageModel
+from freehold.engine.model_drafter import DraftModel, ModelDrafter
 from freehold.engine.observer import EngineStats, Observer
 from freehold.engine.pace import Pace
+from freehold.engine.row_costs import RowCosts
 from freehold.engine.runner import Runner
 from freehold.engine.sampler import Sampler
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Sequence
-from freehold.engine.speculation import RowCosts, Speculation
+from freehold.engine.speculation import Speculation
 from freehold.engine.stopping import Continuation, Detokeniser
 from freehold.engine.stream import OutputStream
 from freehold.engine.types import EngineOptions, FinishReason, GenerationRequest, Output
@@ -54,6 +59,7 @@ class Engine:
             outputs then have no text.
         end_ids: the model's own end-of-sequence ids.
         observer: told of the times of single requests.
+        draft: a smaller model of the same vocabulary, which guesses tokens for this one to verify.
 
     Attributes:
         options: its limits.
@@ -62,7 +68,8 @@ class Engine:
         admission: hands out the permits, one for each sequence.
 
     Raises:
-        InvalidRequest: an option is out of range, or there is no memory for the state of a single sequence.
+        InvalidRequest: an option is out of range, there is no memory for the state of a single sequence, or the model
+            cannot have drafts, or the draft model cannot make any.
     """
 
     def __init__(
@@ -74,12 +81,16 @@ class Engine:
         detokeniser: Callable[[GenerationRequest], Detokeniser] | None = None,
         end_ids: Collection[int] = (),
         observer: Observer | None = None,
+        draft: DraftModel | None = None,
     ) -> None:
         options = options or EngineOptions()
         validate_options(options, model.config.context_length)
+        if draft is not None:
+            check_draft(model, draft.model, options)
         wanted = options.context_length or model.config.context_length
         states = _state_slots(model, options)
-        blocks = _cache_blocks(model, options, wanted, states * model.state_bytes_per_sequence())
+        position = model.cache_bytes_per_token() + (0 if draft is None else draft.model.cache_bytes_per_token())
+        blocks = _cache_blocks(model, options, wanted, position, states * model.state_bytes_per_sequence())
         self.options = options
         self.context_length = min(wanted, blocks * options.block_size)
         if self.context_length < wanted:
@@ -97,7 +108,7 @@ class Engine:
                 max_sequences=options.max_sequences,
                 prefix_cache=options.prefix_cache,
                 states=states,
-                speculation=Speculation(costs) if _may_speculate(model, options) else None,
+                speculation=_speculation(model, draft, options, blocks, costs),
             ),
             Runner(model, sampler, blocks=blocks, block_size=options.block_size, states=states),
             Pace(options.prefill_chunk),
@@ -236,10 +247,24 @@ class Engine:
         return not stopping
 
 
-def _may_speculate(model: LanguageModel, options: EngineOptions) -> bool:
-    """Not where that could change a result, or at all: other backends may round a row otherwise among several, and a
-    state that has taken in a token that turns out wrong cannot give it back."""
-    return options.speculation == "auto" and model.ops.name == "native" and not model.state_bytes_per_sequence()
+def _speculation(
+    model: LanguageModel, draft: DraftModel | None, options: EngineOptions, blocks: int, costs: RowCosts
+) -> Speculation | None:
+    if options.speculation == "off" or obstacle_to_drafts(model) is not None:
+        return None
+    drafters: list[Drafter] = [LookupDrafter()]
+    if draft is not None:
+        drafters.append(
+            ModelDrafter(
+                draft,
+                blocks=blocks,
+                block_size=options.block_size,
+                vocabulary=model.config.vocabulary,
+                pace=Pace(options.prefill_chunk),
+                costs=RowCosts(),
+            )
+        )
+    return Speculation(costs, drafters)
 
 
 def _state_slots(model: LanguageModel, options: EngineOptions) -> int:
@@ -256,14 +281,16 @@ def _state_slots(model: LanguageModel, options: EngineOptions) -> int:
     return slots
 
 
-def _cache_blocks(model: LanguageModel, options: EngineOptions, context_length: int, taken_bytes: int) -> int:
+def _cache_blocks(
+    model: LanguageModel, options: EngineOptions, context_length: int, bytes_per_token: int, taken_bytes: int
+) -> int:
     tokens = options.cache_tokens
     if tokens is None:
         tokens = choose_cache_tokens(
             context_length=context_length,
             max_sequences=options.max_sequences,
             block_size=options.block_size,
-            bytes_per_token=model.cache_bytes_per_token(),
+            bytes_per_token=bytes_per_token,
             available_bytes=max(0, model.ops.available_bytes() - taken_bytes),
         )
     return tokens // options.block_size

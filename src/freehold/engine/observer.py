@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from freehold.engine.types import FinishReason, Usage
+from freehold.engine.types import DraftSource, FinishReason, Usage
 
 
 class Observer:
@@ -39,8 +40,8 @@ class EngineStats:
         preemptions: times a running sequence had to give its blocks back, since the start.
         prompt_tokens, cached_tokens, generated_tokens: of all requests since the start; cached_tokens are those of
             prompt_tokens that came from the prefix cache.
-        drafted_tokens, accepted_tokens: tokens computed on the guess that they come next, since the start, and those
-            of them that came.
+        drafted, accepted: tokens computed on the guess that they come next, since the start, by what guessed them, and
+            those of them that came.
     """
 
     running: int
@@ -53,5 +54,15 @@ class EngineStats:
     prompt_tokens: int
     cached_tokens: int
     generated_tokens: int
-    drafted_tokens: int
-    accepted_tokens: int
+    drafted: Mapping[DraftSource, int]
+    accepted: Mapping[DraftSource, int]
+
+    @property
+    def drafted_tokens(self) -> int:
+        """From all sources."""
+        return sum(self.drafted.values())
+
+    @property
+    def accepted_tokens(self) -> int:
+        """From all sources."""
+        return sum(self.accepted.values())

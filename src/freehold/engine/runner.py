@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
-from itertools import accumulate, islice
-
-import numpy as np
+from itertools import islice
 
 from freehold.engine.model import LanguageModel
+from freehold.engine.ragged import Part, to_batch
 from freehold.engine.sampler import Sampler, SamplingRow
 from freehold.engine.sequence import Step, Work
 from freehold.engine.types import TokenOutput
-from freehold.ops.batch import Batch, Int32Array
 
 
 class Runner:
@@ -36,7 +32,7 @@ class Runner:
             The drawn tokens of each piece of work that draws, in the step's order: one, and one more for each token of
             its draft that was drawn, too.
         """
-        logits = self._model.forward(to_batch(step), self._caches)
+        logits = self._model.forward(to_batch([to_part(work) for work in step.work]), self._caches)
         drawing = [work for work in step.work if work.draws]
         if not drawing:
             return []
@@ -63,35 +59,8 @@ def _accepted(drawn: list[TokenOutput], draft: tuple[int, ...]) -> list[TokenOut
     return drawn[: right + 1]
 
 
-def to_batch(step: Step) -> Batch:
-    """The step's numbers as arrays."""
-    work = step.work
-    token_ids: list[int] = []
-    positions: list[Int32Array] = []
-    for item in work:
-        start, count = item.sequence.computed, item.count
-        token_ids += item.sequence.tokens[start : start + count]
-        token_ids += item.draft
-        positions.append(np.arange(start, start + count + len(item.draft), dtype=np.int32))
-    offsets = _ends(item.count + len(item.draft) for item in work)
-    drawing = [(int(end), len(item.draft)) for item, end in zip(work, offsets[1:], strict=True) if item.draws]
-    slots = [item.slots for item in work if item.slots is not None]
-    return Batch(
-        token_ids=np.array(token_ids, np.int32),
-        positions=np.concatenate(positions),
-        offsets=offsets,
-        block_tables=np.concatenate([_view(item.sequence.blocks) for item in work]),
-        block_offsets=_ends(len(item.sequence.blocks) for item in work),
-        logit_rows=np.array([row for end, drafted in drawing for row in range(end - drafted - 1, end)], np.int32),
-        state_reads=np.array([pair.read for pair in slots], np.int32),
-        state_writes=np.array([pair.write for pair in slots], np.int32),
-    )
-
-
-def _ends(counts: Iterable[int]) -> Int32Array:
-    """[0, c0, c0 + c1, ...]"""
-    return np.array([0, *accumulate(counts)], np.int32)
-
-
-def _view(blocks: array[int]) -> Int32Array:
-    return np.frombuffer(blocks, np.int32)
+def to_part(work: Work) -> Part:
+    """What a step computes for one sequence, its draft included."""
+    sequence, draft = work.sequence, work.draft
+    tokens = [*sequence.tokens[sequence.computed : sequence.computed + work.count], *draft]
+    return Part(tokens, sequence.computed, sequence.blocks, 1 + len(draft) if work.draws else 0, work.slots)

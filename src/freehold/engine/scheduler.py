@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence as Listing
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from freehold.engine.prefix import Parent, PrefixTree
 from freehold.engine.sequence import Sequence, Step, Work
 from freehold.engine.speculation import Speculation
 from freehold.engine.states import StatePool, States
+from freehold.engine.types import DraftSource
 from freehold.errors import ContextExceeded
 
 # Positions between two snapshots of a state, which takes as much room as hundreds of positions do.
@@ -35,7 +36,7 @@ class Scheduler:
         speculation: drafts tokens for sequences that decode; None for no drafts, as a model with states must have it.
 
     Attributes:
-        drafted, accepted: tokens of all drafts, and those of them that were drawn.
+        drafted, accepted: tokens of all drafts, by their source, and those of them that were drawn.
     """
 
     def __init__(
@@ -54,8 +55,11 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
-        self.drafted = self.accepted = 0
+        self.drafted: Counter[DraftSource] = Counter()
+        self.accepted: Counter[DraftSource] = Counter()
         self._speculation = speculation
+        if speculation is not None:
+            self.pool.on_renew(speculation.renewed)
         self._block_size = block_size
         interval = max(1, snapshot_positions // block_size) if prefix_cache else None
         self._states = StatePool(states, block_size, interval) if states else States()
@@ -119,8 +123,8 @@ class Scheduler:
         for work in step.work:
             sequence, new = work.sequence, next(tokens) if work.draws else ()
             accepted = max(0, len(new) - 1)
-            self.drafted += len(work.draft)
-            self.accepted += accepted
+            self.drafted[work.source] += len(work.draft)
+            self.accepted[work.source] += accepted
             sequence.computed += work.count + accepted
             sequence.tokens.extend(new)
             self._register(sequence)
@@ -155,23 +159,21 @@ class Scheduler:
         """
         if self._speculation is None or not step.decodes:
             return step
-        drafts = self._speculation.drafts([work.sequence for work in step.work])
-        if not any(drafts):
-            return step
+        drafts = self._speculation.drafts([work.sequence for work in step.work], self._draft_room)
         return Step(
             tuple(
-                replace(work, draft=self._fitting(work.sequence, draft)) if draft else work
+                replace(work, draft=draft.tokens, source=draft.source) if draft.tokens else work
                 for work, draft in zip(step.work, drafts, strict=True)
             )
         )
 
-    def _fitting(self, sequence: Sequence, draft: tuple[int, ...]) -> tuple[int, ...]:
-        """As much of a draft as there are blocks for, which the sequence then holds until the step is done."""
+    def _draft_room(self, sequence: Sequence, count: int) -> int:
+        """Get the blocks for a draft, as far as there are any; the sequence holds them until the step is done."""
         length = len(sequence.tokens)
         room = (len(sequence.blocks) + self.pool.available) * self._block_size - length
-        draft = draft[:room]
-        self._grow(sequence, length + len(draft))
-        return draft
+        count = min(count, room)
+        self._grow(sequence, length + count)
+        return count
 
     def _admit(self, sequence: Sequence) -> bool:
         """Get blocks for all tokens of a waiting sequence, known ones where possible; False if there are too few."""

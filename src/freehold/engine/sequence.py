@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from freehold.engine.following import Following
 from freehold.engine.lookup import PromptLookup
-from freehold.engine.types import SamplingOptions
+from freehold.engine.types import DraftSource, SamplingOptions
 
 NO_SLOT = -1
 
@@ -34,6 +35,7 @@ class Sequence:
         next_slot: takes its state after the step at hand; NO_SLOT between steps.
         marks: positions, at the end of full blocks, at which its state is worth keeping for others.
         lookup: guesses its next tokens.
+        following: what a draft model knows of it; None before it meets one.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Sequence:
     next_slot: int = NO_SLOT
     marks: tuple[int, ...] = ()
     lookup: PromptLookup = field(default_factory=PromptLookup)
+    following: Following | None = None
 
     @property
     def remaining(self) -> int:
@@ -78,12 +81,14 @@ class Work:
         slots: of its state; None for models without states.
         draft: tokens that are guessed to come next, computed along with it where it decodes. As many of them as are
             drawn anyway save a step each; what the others leave in the cache is written over by the next one.
+        source: what its draft is counted under.
     """
 
     sequence: Sequence
     count: int
     slots: Slots | None = None
     draft: tuple[int, ...] = ()
+    source: DraftSource = "lookup"
 
     @property
     def draws(self) -> bool:

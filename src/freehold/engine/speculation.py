@@ -1,58 +1,36 @@
-"""How many tokens to draft for the next step: as many as the measured cost of further rows makes worth it."""
+"""Which sequences to draft for, from what source, and how far: as measured costs and chances make it worth it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Listing
-from math import inf
+from dataclasses import dataclass
+from itertools import accumulate
 
+from freehold.engine.drafts import Draft, Drafter, Guess, Order, Room
+from freehold.engine.row_costs import MOST_ROWS, RowCosts
 from freehold.engine.sequence import Sequence
 
-# Rows of a step with drafts at most; what more of them cost is no longer small beside what they save.
-MOST_ROWS = 16
-# Totals that are tried: kernels treat rows in groups, so few numbers of them are worth it.
+# Totals of rows that are tried: kernels treat rows in groups, so few numbers of them are worth it.
 TOTALS = (2, 3, 4, 5, 6, 8, 12, MOST_ROWS)
-# What doubling the rows is taken to add to the cost of a step before that is measured, in shares of it.
-UNMEASURED = 0.4
-# What it adds at least, whatever was measured: rows are never free.
-LEAST_COST = 0.05
-# Expected tokens per second over those without drafts; less is within the error of both numbers.
+# Expected tokens per second over those of the best plan so far; less is within the error of both numbers.
 LEAST_GAIN = 1.05
-# Steps after which a cost is measured again, for contexts grow and machines get other things to do.
-LIFETIME = 256
-# Weight of the latest cost. A longer one may be somebody else's doing, so it counts for less.
-SMOOTHING_DOWN, SMOOTHING_UP = 0.4, 0.1
 
 
-class RowCosts:
-    """Seconds of a step of decoding by its rows, of one sequence or of several. Results do not depend on it."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Drafts to ask for.
 
-    def __init__(self) -> None:
-        self._seconds: dict[int, float] = {}
-        self._noted: dict[int, int] = {}  # the step in which each was measured
-        self._steps = 0
+    Attributes:
+        gain: expected tokens per second over those without drafts.
+        counts: tokens to draft for each sequence.
+        drafters: the source for each sequence; None where nobody offers anything.
+        least: how likely a further token must be so that it does not lower the gain.
+    """
 
-    def note(self, rows: int, seconds: float) -> None:
-        """A step that did nothing but decode took that long."""
-        self._steps += 1
-        if rows > MOST_ROWS:
-            return
-        previous = self._seconds[rows] if self._is_known(rows) else seconds
-        smoothing = SMOOTHING_DOWN if seconds < previous else SMOOTHING_UP
-        self._seconds[rows] = previous + smoothing * (seconds - previous)
-        self._noted[rows] = self._steps
-
-    def relative(self, rows: int, plain: int) -> float:
-        """What a step of `rows` costs, in steps of `plain` rows; infinity while those are to be measured first."""
-        if not self._is_known(plain):
-            return inf
-        if not self._is_known(rows):
-            return 1 + UNMEASURED * (rows - plain) / plain
-        # A plain step that something held up must not make drafts look cheap: fewer rows never take longer.
-        least = min(self._seconds[more] for more in self._noted if more >= plain and self._is_known(more))
-        return max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
-
-    def _is_known(self, rows: int) -> bool:
-        return rows in self._noted and self._steps - self._noted[rows] < LIFETIME
+    gain: float
+    counts: tuple[int, ...]
+    drafters: tuple[Drafter | None, ...] = ()
+    least: float = 1.0
 
 
 class Speculation:
@@ -63,52 +41,117 @@ class Speculation:
 
     Args:
         costs: what steps cost, measured by whoever runs them.
+        drafters: sources of drafts, cheapest first. A further one is asked where that promises to be worth its cost.
     """
 
-    def __init__(self, costs: RowCosts) -> None:
+    def __init__(self, costs: RowCosts, drafters: Listing[Drafter]) -> None:
         self._costs = costs
+        self._drafters = drafters
 
-    def drafts(self, sequences: Listing[Sequence]) -> list[tuple[int, ...]]:
-        """A draft for each of the sequences that decode together, () for most.
+    def drafts(self, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+        """A draft for each of the sequences that decode together, an empty one for most.
 
         The likeliest guesses come first, whosesoever they are; the number of them is the one that promises the most
         tokens in the time.
+
+        Args:
+            room: gets the blocks for a draft.
         """
         plain = len(sequences)
-        nothing: list[tuple[int, ...]] = [()] * plain
         if plain >= MOST_ROWS:
-            return nothing
-        guesses = [
-            (likelihood, index)
-            for index, sequence in enumerate(sequences)
-            for likelihood in _likelihoods(sequence, MOST_ROWS - plain)
-        ]
-        if not guesses:
-            return nothing
-        guesses.sort(key=lambda guess: -guess[0])
-        counts = [0] * plain
-        for _, index in guesses[: self._worthwhile(plain, [likelihood for likelihood, _ in guesses])]:
-            counts[index] += 1
-        return [
-            sequence.lookup.guess(sequence.tokens, count) if count else ()
-            for sequence, count in zip(sequences, counts, strict=True)
-        ]
+            return [Draft()] * plain
+        best = _Plan(1.0, (0,) * plain)
+        offers: list[tuple[Drafter | None, list[float]]] = [(None, [])] * plain
+        # The last token before its limit needs no draft.
+        most = [min(MOST_ROWS - plain, sequence.limit - len(sequence.tokens) - 1) for sequence in sequences]
+        for drafter in self._drafters:
+            for index, offer in enumerate(drafter.offers(sequences, most)):
+                if offer and offer[0] > max(offers[index][1], default=0.0):
+                    offers[index] = (drafter, offer)
+            plan = self._plan(offers)
+            if plan.gain > best.gain * LEAST_GAIN:
+                best = plan
+        return self._carried_out(best, sequences, room) if any(best.counts) else [Draft()] * plain
 
-    def _worthwhile(self, plain: int, likelihoods: Listing[float]) -> int:
-        """How many of the guesses to compute, likeliest first."""
-        best, most_gain = 0, LEAST_GAIN
-        for total in TOTALS:
-            count = total - plain
-            if not 0 < count <= len(likelihoods):
-                continue
-            tokens = 1 + sum(likelihoods[:count]) / plain
-            gain = tokens / self._costs.relative(total, plain)
-            if gain > most_gain:
-                best, most_gain = count, gain
+    def renewed(self, block: int) -> None:
+        """What a cache block held is lost: it has a new owner."""
+        for drafter in self._drafters:
+            drafter.renewed(block)
+
+    def _plan(self, offers: Listing[tuple[Drafter | None, list[float]]]) -> _Plan:
+        """The best number of the guesses that are on offer."""
+        plain, drafters = len(offers), tuple(drafter for drafter, _ in offers)
+        guesses = _likeliest([likelihoods for _, likelihoods in offers])
+        best = _Plan(0.0, (0,) * plain)
+        for total, tokens in _totals(plain, [likelihood for likelihood, _ in guesses]):
+            counts = _counts(plain, guesses[: total - plain])
+            drafting, rows = self._drafting(drafters, counts), self._costs.relative(total, plain)
+            gain = tokens / (rows + drafting)
+            if gain > best.gain:
+                least = gain * plain * (rows - 1 + drafting) / (total - plain)
+                best = _Plan(gain, counts, drafters, least)
         return best
 
+    def _drafting(self, drafters: Listing[Drafter | None], counts: Listing[int]) -> float:
+        """What it takes to make the drafts, in steps without any."""
+        seconds = self._costs.seconds(len(counts))
+        return sum(
+            drafter.cost([count for count, by in zip(counts, drafters, strict=True) if by is drafter], seconds)
+            for drafter in self._drafters
+        )
 
-def _likelihoods(sequence: Sequence, most: int) -> list[float]:
-    """Of the guesses for a sequence that can still be drawn: the last token before its limit needs no draft."""
-    sequence.lookup.read(sequence.tokens)
-    return sequence.lookup.likelihoods(min(most, sequence.limit - len(sequence.tokens) - 1))
+    def _carried_out(self, plan: _Plan, sequences: Listing[Sequence], room: Room) -> list[Draft]:
+        """Have the drafts made, and take as much of them as is worth computing now that they are known."""
+        guesses = [Guess()] * len(sequences)
+        for drafter in self._drafters:
+            chosen = [index for index, by in enumerate(plan.drafters) if by is drafter and plan.counts[index]]
+            if not chosen:
+                continue
+            orders = []
+            for index in chosen:
+                sequence = sequences[index]
+                most = min(drafter.reach(plan.counts[index]), sequence.limit - len(sequence.tokens) - 1)
+                orders.append(Order(sequence, room(sequence, most)))
+            for index, guess in zip(chosen, drafter.guess(orders, plan.least), strict=True):
+                guesses[index] = guess
+        counts = self._worthwhile(guesses, self._drafting(plan.drafters, plan.counts))
+        return [
+            Draft(guess.tokens[:count], by.source) if by is not None else Draft()
+            for guess, count, by in zip(guesses, counts, plan.drafters, strict=True)
+        ]
+
+    def _worthwhile(self, guesses: Listing[Guess], spent: float) -> tuple[int, ...]:
+        """How much of each guess to compute.
+
+        Args:
+            spent: what it took to make them, in steps without drafts.
+        """
+        plain = len(guesses)
+        likeliest = _likeliest([guess.likelihoods for guess in guesses])
+        best, most_gain = 0, 1 / (1 + spent)
+        for total, tokens in _totals(plain, [likelihood for likelihood, _ in likeliest]):
+            gain = tokens / (self._costs.relative(total, plain) + spent)
+            if gain > most_gain:
+                best, most_gain = total - plain, gain
+        return _counts(plain, likeliest[:best])
+
+
+def _likeliest(likelihoods: Listing[Listing[float]]) -> list[tuple[float, int]]:
+    """(likelihood, index of the sequence) of every guess, likeliest first, and those of a sequence in their order."""
+    guesses = [(likelihood, index) for index, offered in enumerate(likelihoods) for likelihood in offered]
+    return sorted(guesses, key=lambda guess: -guess[0])
+
+
+def _totals(plain: int, likelihoods: Listing[float]) -> list[tuple[int, float]]:
+    """(rows, expected tokens for each sequence) of steps with some of the guesses, likeliest first."""
+    sums = list(accumulate(likelihoods))
+    return [
+        (total, 1 + sums[total - plain - 1] / plain) for total in TOTALS if plain < total <= plain + len(likelihoods)
+    ]
+
+
+def _counts(plain: int, guesses: Listing[tuple[float, int]]) -> tuple[int, ...]:
+    counts = [0] * plain
+    for _, index in guesses:
+        counts[index] += 1
+    return tuple(counts)

@@ -126,6 +126,10 @@ class Output:
     error: str | None = None
 
 
+# What guessed the tokens of a draft: a sequence's own text, or a draft model.
+DraftSource: TypeAlias = Literal["lookup", "model"]
+DRAFT_SOURCES: tuple[DraftSource, ...] = ("lookup", "model")
+
 SpeculationName: TypeAlias = Literal["auto", "off"]
 
 
@@ -141,8 +145,9 @@ class EngineOptions:
         prefill_chunk: most prompt tokens computed in one step.
         prefix_cache: whether finished sequences' blocks are kept for later requests with the same beginning.
         max_waiting: requests admitted beyond those running; more are refused with Overloaded.
-        speculation: "auto" computes several tokens of a sequence in one step where its own earlier text suggests them
-            and that is expected to be faster, with the very same results; "off" computes them one by one.
+        speculation: "auto" computes several tokens of a sequence in one step where its own earlier text, or a draft
+            model, suggests them and that is expected to be faster, with the very same results; "off" computes them one
+            by one.
     """
 
     context_length: int | None = None

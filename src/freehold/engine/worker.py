@@ -10,10 +10,10 @@ from typing import Protocol
 from freehold.engine.job import Job
 from freehold.engine.observer import EngineStats
 from freehold.engine.pace import Pace
+from freehold.engine.row_costs import RowCosts
 from freehold.engine.scheduler import Scheduler
 from freehold.engine.sequence import Step
-from freehold.engine.speculation import RowCosts
-from freehold.engine.types import FinishReason, Output, TokenOutput
+from freehold.engine.types import DRAFT_SOURCES, FinishReason, Output, TokenOutput
 from freehold.errors import FreeholdError
 
 logger = logging.getLogger(__name__)
@@ -147,8 +147,8 @@ class Worker:
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
             generated_tokens=self._generated_tokens,
-            drafted_tokens=scheduler.drafted,
-            accepted_tokens=scheduler.accepted,
+            drafted={source: scheduler.drafted[source] for source in DRAFT_SOURCES},
+            accepted={source: scheduler.accepted[source] for source in DRAFT_SOURCES},
         )
 
 

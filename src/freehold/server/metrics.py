@@ -52,8 +52,11 @@ _COUNTERS = (
     ("freehold_prompt_tokens", "Tokens in prompts.", "prompt_tokens"),
     ("freehold_cached_prompt_tokens", "Prompt tokens taken from the prefix cache.", "cached_tokens"),
     ("freehold_generated_tokens", "Tokens generated.", "generated_tokens"),
-    ("freehold_drafted_tokens", "Tokens computed on the guess that they come next.", "drafted_tokens"),
-    ("freehold_accepted_tokens", "Drafted tokens that came.", "accepted_tokens"),
+)
+# The same, by what guessed the tokens.
+_DRAFT_COUNTERS = (
+    ("freehold_drafted_tokens", "Tokens computed on the guess that they come next.", "drafted"),
+    ("freehold_accepted_tokens", "Drafted tokens that came.", "accepted"),
 )
 
 
@@ -153,6 +156,12 @@ class _EngineCollector(Collector):
             counter = CounterMetricFamily(name, text, labels=("model_name",))
             for model, snapshot in stats.items():
                 counter.add_metric((model,), getattr(snapshot, attribute))
+            yield counter
+        for name, text, attribute in _DRAFT_COUNTERS:
+            counter = CounterMetricFamily(name, text, labels=("model_name", "source"))
+            for model, snapshot in stats.items():
+                for source, tokens in getattr(snapshot, attribute).items():
+                    counter.add_metric((model, source), tokens)
             yield counter
         usage = GaugeMetricFamily("freehold_cache_usage_ratio", "Share of cache blocks held.", labels=("model_name",))
         for model, snapshot in stats.items():

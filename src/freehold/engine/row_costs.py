@@ -1,0 +1,59 @@
+"""What steps cost, by their rows."""
+
+from __future__ import annotations
+
+from math import inf
+
+# Rows of a step with drafts at most; what more of them cost is no longer small beside what they save.
+MOST_ROWS = 16
+# What doubling the rows is taken to add to the cost of a step before that is measured, in shares of it.
+UNMEASURED = 0.4
+# What it adds at least, whatever was measured: rows are never free.
+LEAST_COST = 0.05
+# Steps after which a cost is measured again, for contexts grow and machines get other things to do.
+LIFETIME = 256
+# Weight of the latest cost. A longer one may be somebody else's doing, so it counts for less.
+SMOOTHING_DOWN, SMOOTHING_UP = 0.4, 0.1
+
+
+class RowCosts:
+    """Seconds of a step of decoding by its rows, of one sequence or of several. Results do not depend on it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+        self._noted: dict[int, int] = {}  # the step in which each was measured
+        self._steps = 0
+
+    def note(self, rows: int, seconds: float) -> None:
+        """A step that did nothing but decode took that long."""
+        self._steps += 1
+        if rows > MOST_ROWS:
+            return
+        previous = self._seconds[rows] if self._is_known(rows) else seconds
+        smoothing = SMOOTHING_DOWN if seconds < previous else SMOOTHING_UP
+        self._seconds[rows] = previous + smoothing * (seconds - previous)
+        self._noted[rows] = self._steps
+
+    def relative(self, rows: int, plain: int) -> float:
+        """What a step of `rows` costs, in steps of `plain` rows; infinity while those are to be measured first."""
+        if not self._is_known(plain):
+            return inf
+        if not self._is_known(rows):
+            return 1 + UNMEASURED * (rows - plain) / plain
+        # A plain step that something held up must not make drafts look cheap: fewer rows never take longer.
+        least = min(self._seconds[more] for more in self._noted if more >= plain and self._is_known(more))
+        return max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
+
+    def seconds(self, rows: int) -> float | None:
+        """What a step of `rows` takes, or else one of the nearest number that was measured; None without any."""
+        known = [other for other in self._noted if self._is_known(other)]
+        if not known:
+            return None
+        return self._seconds[min(known, key=lambda other: (abs(other - rows), other))]
+
+    def age(self) -> None:
+        """A step went by in which none of these was needed."""
+        self._steps += 1
+
+    def _is_known(self, rows: int) -> bool:
+        return rows in self._noted and self._steps - self._noted[rows] < LIFETIME
