@@ -231,3 +231,39 @@ def test_the_torch_backend_gives_the_same_greedy_text(folder: Path, model: freeh
         assert other.generate("hello", **GREEDY) == model.generate("hello", **GREEDY)
         texts = [other.generate("hello", max_tokens=8, seed=seed, ignore_eos=True) for seed in (1, 1)]
         assert texts[0] == texts[1]
+
+
+def test_a_draft_model_changes_no_answer(model: freehold.Model, folder: Path) -> None:
+    expected = model.generate("hello", max_tokens=60, temperature=0, ignore_eos=True)
+    with freehold.load(folder, draft_model=folder, dtype="q8") as drafted, freehold.load(folder, dtype="q8") as alone:
+        texts = [one.generate("hello", max_tokens=60, temperature=0, ignore_eos=True) for one in (drafted, alone)]
+        assert drafted.draft is not None
+        assert drafted.draft is not drafted.network
+    assert texts[0] == texts[1]
+    with freehold.load(str(folder), draft_model=str(folder)) as drafted:
+        assert drafted.generate("hello", max_tokens=60, temperature=0, ignore_eos=True) == expected
+
+
+def test_a_draft_model_of_another_vocabulary_is_refused_before_weights_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_tiny_model(tmp_path / "other")
+    tokenizer = (other / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(tokenizer.replace("<user>", "<human>"))
+    monkeypatch.setattr("freehold.opening.load_network", None)
+    with pytest.raises(InvalidRequest, match="other, with 261 tokens, cannot draft for tiny, with 261: 1 of the ids"):
+        freehold.load(folder, draft_model=other)
+
+
+def test_a_draft_model_without_a_tokenizer_is_refused(folder: Path, tmp_path: Path) -> None:
+    mute = write_tiny_model(tmp_path / "mute", tokenizer=False)
+    with pytest.raises(TokenizerError, match="'mute' came without tokenizer files"):
+        freehold.load(folder, draft_model=mute)
+
+
+def test_a_draft_model_is_no_use_with_speculation_off(folder: Path) -> None:
+    with (
+        freehold.load(folder, draft_model=folder, speculation="off") as model,
+        pytest.raises(InvalidRequest, match="there is a draft model, and speculation is 'off'"),
+    ):
+        model.generate("a")

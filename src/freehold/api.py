@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,31 +12,27 @@ from typing import Any, Literal, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from freehold.checkpoints import open_checkpoint
-from freehold.checkpoints.base import Checkpoint, Naming
 from freehold.embedding import Embedder, Pooling, read_pooling
 from freehold.engine.engine import Engine
+from freehold.engine.model_drafter import DraftModel
 from freehold.engine.native_sampler import NativeSampler
 from freehold.engine.observer import Observer
 from freehold.engine.stopping import Detokeniser
 from freehold.engine.types import EngineKeywords, EngineOptions, GenerationRequest, SamplingOptions
 from freehold.engine.validation import Limits, check_sequence
-from freehold.errors import ConfigError, EngineStopped, InvalidRequest, TemplateError, TokenizerError
+from freehold.errors import ConfigError, EngineStopped, InvalidRequest, TemplateError
 from freehold.generation import GenerationOptions, contents, events, texts, to_request
 from freehold.models import Decoder, ModelConfig
 from freehold.models.encoder import Encoder
-from freehold.models.loading import PackedWeights, Progress, load_network
+from freehold.models.loading import Progress
 from freehold.models.network import Network
-from freehold.ops import create_ops
+from freehold.opening import open_model, require_decoder, require_text, weight_type
 from freehold.ops.base import Array, LayerCache
 from freehold.ops.batch import Batch, in_groups
-from freehold.packed.opening import packed_weights
 from freehold.recommended import recommended_sampling
-from freehold.store import resolve
-from freehold.store.home import Home
-from freehold.tensors import TensorType, WeightType
-from freehold.text import ChatTemplate, Text, Tokenizer, conversation_prompt, load_text, text_from_gguf
+from freehold.text import ChatTemplate, Text, Tokenizer, conversation_prompt
 from freehold.text.abilities import abilities_of
+from freehold.text.agreement import require_same_tokens
 from freehold.text.dialects import Dialect, Event
 
 __all__ = ["EngineKeywords", "Model", "load"]
@@ -52,6 +47,7 @@ def load(
     backend: str = "native",
     dtype: str | None = None,
     context_length: int | None = None,
+    draft_model: str | Path | None = None,
     observer: Observer | None = None,
     progress: Progress | None = None,
     **engine_options: Unpack[EngineKeywords],
@@ -63,6 +59,9 @@ def load(
         backend: "native" (CPU) or "torch" (CUDA where there is one, else CPU).
         dtype: "q4", "q8", "f16" or "f32": what to hold the linear weights in; None keeps what is stored.
         context_length: most tokens of a sequence; None takes the model's own.
+        draft_model: a smaller model with the same vocabulary, named as `name_or_path` is and held in `dtype`, too. It
+            guesses tokens that the model then verifies, several at once: faster where it guesses well, and the results
+            are the same.
         observer: told of every request's timings.
         progress: called with how many weights are loaded, and of how many.
         engine_options: cache_tokens and the other fields of `EngineOptions`.
@@ -70,20 +69,25 @@ def load(
     Raises:
         FreeholdError: of the kind that says what is wrong; see `freehold.errors`.
     """
-    weight_type = _weight_type(dtype)
-    path = resolve(str(name_or_path))
-    checkpoint = open_checkpoint(path)
-    ops = create_ops(backend, exact=_is_exact(checkpoint, weight_type))
-    with _kept_weights(checkpoint, backend, weight_type) as packed:
-        network = load_network(checkpoint, ops, weight_type, progress, packed)
+    held_in = weight_type(dtype)
+    opened = open_model(name_or_path)
+    drafting = None if draft_model is None else open_model(draft_model)
+    if drafting is not None:
+        require_same_tokens(opened.named_tokenizer(), drafting.named_tokenizer())
+    network = opened.network(backend, held_in, progress)
+    draft = None
+    if drafting is not None:
+        require_decoder(network)
+        draft = require_decoder(drafting.network(backend, held_in, progress))
     return Model(
-        path.name if isinstance(name_or_path, Path) else name_or_path,
+        opened.name,
         network,
-        text_from_gguf(checkpoint.config) if checkpoint.naming is Naming.GGUF else load_text(path),
-        recommended=recommended_sampling(checkpoint),
-        pooling=read_pooling(checkpoint) if isinstance(network, Encoder) else None,
+        opened.text,
+        recommended=recommended_sampling(opened.checkpoint),
+        pooling=read_pooling(opened.checkpoint) if isinstance(network, Encoder) else None,
         options=EngineOptions(context_length=context_length, **engine_options),
         observer=observer,
+        draft=draft,
     )
 
 
@@ -97,6 +101,7 @@ class Model:
         recommended: how its makers recommend to sample (generation_config.json or GGUF metadata). `generate` and `chat`
             follow it in what the caller leaves open.
         options: limits of its engine.
+        draft: a smaller model that guesses tokens for this one to verify; None without one.
     """
 
     def __init__(
@@ -109,9 +114,11 @@ class Model:
         pooling: Pooling | None = None,
         options: EngineOptions | None = None,
         observer: Observer | None = None,
+        draft: Decoder | None = None,
     ) -> None:
         self.name = name
         self.network = network
+        self.draft = draft
         self.text = text
         self.recommended = recommended or SamplingOptions()
         self.options = options or EngineOptions()
@@ -182,6 +189,7 @@ class Model:
                     detokeniser=None if self.text is None else self._continue_text,
                     end_ids=() if self.text is None else self.text.end_ids,
                     observer=self._observer,
+                    draft=None if self.draft is None else DraftModel(self.draft, NativeSampler()),
                 )
             return self._engine
 
@@ -267,7 +275,7 @@ class Model:
 
         Raises:
             InvalidRequest: the model's template has no place for tools; or as for `chat`.
-            TemplateError, TokenizerError: as for `chat`.
+            TemplateError: as for `chat`.
         """
         template, dialect = self.template, self.dialect
         if tools and not (dialect.calls and abilities_of(template.render, dialect.efforts).tools):
@@ -346,20 +354,12 @@ class Model:
         return self._embedder.embed(texts, truncate=truncate, normalise=normalise)
 
     def _decoder(self) -> _Serial:
-        if self._model is None:
-            raise ConfigError(
-                f"{self.config.architecture} embeds texts; it does not write any",
-                hint="freehold embed, or embed() in Python, turns texts into vectors",
-            )
+        require_decoder(self.network)
+        assert self._model is not None
         return self._model
 
     def _require_text(self) -> Text:
-        if self.text is None:
-            raise TokenizerError(
-                f"model {self.name!r} came without tokenizer files, so it cannot read or write text",
-                hint="put tokenizer.json (or tokenizer.model) beside its weights; logits() works on token ids",
-            )
-        return self.text
+        return require_text(self.name, self.text)
 
     def _run(self, prompt: list[int], stream: bool, options: GenerationOptions) -> str | Iterator[str]:
         pieces = texts(self.engine.stream(to_request(prompt, options, self.recommended)))
@@ -392,25 +392,3 @@ class _Serial:
 
     def state_bytes_per_sequence(self) -> int:
         return self._model.state_bytes_per_sequence()
-
-
-def _weight_type(dtype: str | None) -> WeightType | None:
-    if dtype is None:
-        return None
-    if dtype not in list(WeightType):
-        raise ConfigError(f"dtype is {dtype!r}; known: {', '.join(WeightType)}")
-    return WeightType(dtype)
-
-
-def _kept_weights(
-    checkpoint: Checkpoint, backend: str, dtype: WeightType | None
-) -> AbstractContextManager[PackedWeights | None]:
-    """Only the native backend packs anything."""
-    return packed_weights(checkpoint, dtype, Home.from_environment().packed) if backend == "native" else nullcontext()
-
-
-def _is_exact(checkpoint: Checkpoint, dtype: WeightType | None) -> bool:
-    """Whether the model is to be held in float32: because that was asked for, or because it is stored so."""
-    if dtype is not None:
-        return dtype is WeightType.F32
-    return all(info.type is TensorType.F32 for info in checkpoint.tensors.values())

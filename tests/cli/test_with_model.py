@@ -196,6 +196,8 @@ def test_port_in_use_is_an_error_with_a_hint(folder: Path, capsys: pytest.Captur
     [
         (["absent"], 1, "there is no model or path 'absent'"),
         (["x/tiny", "y/tiny", "x/tiny"], 2, "two models would be served as 'x/tiny'"),
+        (["x/tiny", "y/tiny", "--draft-model", "pebble"], 2, "--draft-model drafts for one model, and 2 are to be"),
+        (["pebble", "--draft-model", "no/such"], 1, "no/such"),
         (["--alias", "nonsense"], 2, "--alias is 'nonsense'"),
     ],
 )

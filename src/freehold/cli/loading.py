@@ -22,6 +22,7 @@ def loaded(
     backend: str,
     dtype: str | None,
     context: int | None,
+    draft_model: str | None = None,
     observer: Observer | None = None,
     **engine_options: Unpack[EngineKeywords],
 ) -> Iterator[Model]:
@@ -32,6 +33,7 @@ def loaded(
             backend=backend,
             dtype=dtype,
             context_length=context,
+            draft_model=draft_model,
             observer=observer,
             progress=lambda done, total: report(f"loading {name}", done, total),
             **engine_options,

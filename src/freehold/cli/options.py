@@ -32,4 +32,13 @@ SpeculationOption = Annotated[
         help="auto: compute several tokens at once where the text so far suggests them; the results are the same.",
     ),
 ]
+DraftModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draft-model",
+        metavar="MODEL",
+        help="A smaller model with the same vocabulary, which guesses tokens for this one to verify: faster where it "
+        "guesses well; the results are the same.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -10,7 +10,14 @@ import typer
 from freehold.cli.chat import chat
 from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
-from freehold.cli.options import BackendOption, ContextOption, DtypeOption, ModelArgument, SpeculationOption
+from freehold.cli.options import (
+    BackendOption,
+    ContextOption,
+    DraftModelOption,
+    DtypeOption,
+    ModelArgument,
+    SpeculationOption,
+)
 from freehold.cli.output import print_note
 from freehold.cli.showing import Display, show_end
 from freehold.cli.verbs import WrongUsage
@@ -34,6 +41,7 @@ def command(
     dtype: DtypeOption = None,
     context: ContextOption = None,
     speculation: SpeculationOption = "auto",
+    draft_model: DraftModelOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print timings after each answer.")] = False,
 ) -> None:
     """Answer a prompt, or chat when there is none.
@@ -43,7 +51,9 @@ def command(
     """
     text = _prompt(prompt)
     options = _options(temperature, max_tokens, seed)
-    with loaded(model, backend=backend, dtype=dtype, context=context, speculation=speculation) as opened:
+    with loaded(
+        model, backend=backend, dtype=dtype, context=context, draft_model=draft_model, speculation=speculation
+    ) as opened:
         conversation = Conversation(opened, options, system)
         if not conversation.has_template:
             print_note(f"{opened.name} has no chat template: it continues your text")

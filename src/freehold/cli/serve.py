@@ -11,7 +11,7 @@ import typer
 
 import freehold
 from freehold.catalogue import find
-from freehold.cli.options import BackendOption, ContextOption, DtypeOption, SpeculationOption
+from freehold.cli.options import BackendOption, ContextOption, DraftModelOption, DtypeOption, SpeculationOption
 from freehold.cli.output import styled
 from freehold.cli.progress import progress_bar
 from freehold.cli.verbs import WrongUsage
@@ -43,6 +43,7 @@ def command(
     dtype: DtypeOption = None,
     context: ContextOption = None,
     speculation: SpeculationOption = "auto",
+    draft_model: DraftModelOption = None,
 ) -> None:
     """Serve models over OpenAI's HTTP API until Ctrl-C or SIGTERM.
 
@@ -50,7 +51,12 @@ def command(
     """
     names = _served_names(models or [*BUNDLED])
     aliases = dict(_alias(text) for text in alias or [])
-    for name in names.values():
+    if draft_model is not None and len(names) > 1:
+        raise WrongUsage(
+            f"--draft-model drafts for one model, and {len(names)} are to be served: {', '.join(names)}",
+            hint="serve one model, or leave --draft-model away",
+        )
+    for name in (*names.values(), *([] if draft_model is None else [draft_model])):
         resolve(name)  # a name that is not there is known before anything is loaded
     from freehold.server.run import serve
     from freehold.server.settings import ServerSettings
@@ -63,6 +69,7 @@ def command(
                     backend=backend,
                     dtype=dtype,
                     context_length=context,
+                    draft_model=draft_model,
                     max_sequences=max_sequences,
                     speculation=speculation,
                     observer=observer,
