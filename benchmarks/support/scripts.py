@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -29,6 +30,31 @@ class Script:
     def __call__(self, logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
         self._sampler(logits, rows)
         return [TokenOutput(self.text[row.index]) for row in rows]
+
+
+class Guesser:
+    """A draft model's part of a script: guesses the next token of the text, and is right as often as it is told.
+
+    Attributes:
+        text: the answer, token by token.
+        right: chance of each guess, whatever came before it.
+    """
+
+    PROBABILITY = 0.8  # what it says of every guess, so that nothing can be learned from it
+
+    def __init__(self, right: float) -> None:
+        self.text: Sequence[int] = ()
+        self.right = right
+        self._sampler = NativeSampler()
+
+    def __call__(self, logits: npt.NDArray[np.float32], rows: Sequence[SamplingRow]) -> list[TokenOutput]:
+        self._sampler(logits, rows)
+        return [TokenOutput(self._guess(row.index), math.log(self.PROBABILITY)) for row in rows]
+
+    def _guess(self, index: int) -> int:
+        if index >= len(self.text) or random.Random(index).random() >= self.right:
+            return self.text[0]
+        return self.text[index]
 
 
 def passages(context: Sequence[int], length: int, vocabulary: int) -> list[int]:

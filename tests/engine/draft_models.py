@@ -102,7 +102,6 @@ class Reader:
             block_size=BLOCK,
             vocabulary=1,
             pace=Pace(MOST_READ),
-            costs=RowCosts(),
             clock=lambda: self.now,
         )
 

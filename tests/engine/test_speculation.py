@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from freehold.engine.lookup_drafter import LookupDrafter
-from freehold.engine.row_costs import LIFETIME, MOST_ROWS, RowCosts
+from freehold.engine.row_costs import LIFETIME, MOST_ROWS, TRUSTED, PassCosts, RowCosts
 from freehold.engine.sequence import Sequence
 from freehold.engine.speculation import Speculation
 from tests.engine.simulation import make_sequence
@@ -79,6 +79,29 @@ def test_costs_of_crowds_are_not_kept() -> None:
     costs = RowCosts()
     costs.note(MOST_ROWS + 1, 1.0)
     assert costs.relative(MOST_ROWS + 2, MOST_ROWS + 1) == inf
+
+
+def test_a_pass_is_not_expensive_because_it_once_took_long() -> None:
+    costs = PassCosts()
+    assert costs.seconds(1, 0.25) == 0.25
+    for seconds in (5.0, *[0.4] * (TRUSTED - 1)):
+        assert costs.seconds(1, 0.25) == 0.25
+        costs.note(1, seconds)
+    assert costs.seconds(1, 0.25) == 0.4
+    assert costs.seconds(2, 0.25) == 0.25
+    costs.note(2, 0.1)
+    assert costs.seconds(2, 0.25) == 0.1
+
+
+def test_what_passes_cost_is_measured_again() -> None:
+    costs = PassCosts()
+    for _ in range(TRUSTED):
+        costs.note(1, 2.0)
+    for _ in range(LIFETIME - 1):
+        costs.age()
+    assert costs.seconds(1, 0.25) == 2.0
+    costs.age()
+    assert costs.seconds(1, 0.25) == 0.25
 
 
 def test_what_repeats_itself_is_drafted_as_far_as_rows_are_cheap() -> None:

@@ -261,7 +261,6 @@ def _speculation(
                 block_size=options.block_size,
                 vocabulary=model.config.vocabulary,
                 pace=Pace(options.prefill_chunk),
-                costs=RowCosts(),
             )
         )
     return Speculation(costs, drafters)

@@ -20,7 +20,7 @@ from freehold.engine.model import LanguageModel
 from freehold.engine.pace import Pace
 from freehold.engine.ragged import Part, to_batch
 from freehold.engine.reading import Reading
-from freehold.engine.row_costs import MOST_ROWS, RowCosts
+from freehold.engine.row_costs import MOST_ROWS, PassCosts
 from freehold.engine.sampler import Sampler, SamplingRow
 from freehold.engine.sequence import Sequence
 from freehold.engine.types import DraftSource, TokenOutput
@@ -60,7 +60,6 @@ class ModelDrafter:
         blocks, block_size: shape of the cache of the model that it drafts for, which is that of its own.
         vocabulary: token ids of the model that it drafts for are below this.
         pace: how many tokens to read in a step.
-        costs: what its passes cost.
         clock: seconds.
     """
 
@@ -74,7 +73,6 @@ class ModelDrafter:
         block_size: int,
         vocabulary: int,
         pace: Pace,
-        costs: RowCosts,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model, self._sampler = draft.model, draft.sampler
@@ -82,7 +80,7 @@ class ModelDrafter:
         self._cache = DraftCache(blocks, block_size)
         self._vocabulary = vocabulary
         self._pace = pace
-        self._costs = costs
+        self._costs = PassCosts()
         self._clock = clock
         self._general = Acceptance()
         self._met = 0
@@ -98,7 +96,7 @@ class ModelDrafter:
         if plain_seconds is None:
             return UNMEASURED_PASS * len(passes)
         unmeasured = UNMEASURED_PASS * plain_seconds
-        return sum(self._costs.seconds(rows) or unmeasured for rows in passes) / plain_seconds
+        return sum(self._costs.seconds(rows, unmeasured) for rows in passes) / plain_seconds
 
     def reach(self, count: int) -> int:
         return LONGER * count

@@ -14,6 +14,8 @@ LEAST_COST = 0.05
 LIFETIME = 256
 # Weight of the latest cost. A longer one may be somebody else's doing, so it counts for less.
 SMOOTHING_DOWN, SMOOTHING_UP = 0.4, 0.1
+# Measurements before a pass counts as expensive: the first ones fetch weights and meet what else the machine does.
+TRUSTED = 3
 
 
 class RowCosts:
@@ -30,8 +32,7 @@ class RowCosts:
         if rows > MOST_ROWS:
             return
         previous = self._seconds[rows] if self._is_known(rows) else seconds
-        smoothing = SMOOTHING_DOWN if seconds < previous else SMOOTHING_UP
-        self._seconds[rows] = previous + smoothing * (seconds - previous)
+        self._seconds[rows] = _smoothed(previous, seconds)
         self._noted[rows] = self._steps
 
     def relative(self, rows: int, plain: int) -> float:
@@ -51,9 +52,40 @@ class RowCosts:
             return None
         return self._seconds[min(known, key=lambda other: (abs(other - rows), other))]
 
-    def age(self) -> None:
-        """A step went by in which none of these was needed."""
-        self._steps += 1
-
     def _is_known(self, rows: int) -> bool:
         return rows in self._noted and self._steps - self._noted[rows] < LIFETIME
+
+
+class PassCosts:
+    """Seconds of a draft model's passes by their rows. What is never asked for is never measured: they age by steps."""
+
+    def __init__(self) -> None:
+        self._measured: dict[int, tuple[float, int]] = {}  # seconds, and how often they were measured
+        self._noted: dict[int, int] = {}  # the step in which each was measured last
+        self._steps = 0
+
+    def note(self, rows: int, seconds: float) -> None:
+        """A pass took that long."""
+        previous, count = self._measured.get(rows, (seconds, 0))
+        latest = _smoothed(previous, seconds) if count >= TRUSTED else min(previous, seconds)
+        self._measured[rows] = latest, count + 1
+        self._noted[rows] = self._steps
+
+    def age(self) -> None:
+        """A step of the model that is drafted for went by."""
+        self._steps += 1
+        for rows in [rows for rows, step in self._noted.items() if self._steps - step >= LIFETIME]:
+            del self._measured[rows], self._noted[rows]
+
+    def seconds(self, rows: int, unmeasured: float) -> float:
+        """What a pass takes.
+
+        Args:
+            unmeasured: what to take it for as long as that has not been measured often enough.
+        """
+        seconds, count = self._measured.get(rows, (unmeasured, 0))
+        return seconds if count >= TRUSTED else min(seconds, unmeasured)
+
+
+def _smoothed(previous: float, seconds: float) -> float:
+    return previous + (SMOOTHING_DOWN if seconds < previous else SMOOTHING_UP) * (seconds - previous)
