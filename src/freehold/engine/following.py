@@ -32,6 +32,7 @@ class Following:
     Attributes:
         sampling: how the sequence draws, with log-probabilities.
         acceptance: the chances in this sequence.
+        hopes: whether it is to be tried again although its guesses did not come true.
         judged: tokens, from the first on, whose guesses were judged or that were there before any guess.
         start: position of the first token that was guessed and is not judged yet.
         guessed: those tokens, and the probability that the draft model gave to each.
@@ -41,11 +42,11 @@ class Following:
 
     __slots__ = (
         "_general",
-        "_hopes",
         "_seen",
         "_wait",
         "acceptance",
         "guessed",
+        "hopes",
         "judged",
         "places",
         "readable",
@@ -56,7 +57,7 @@ class Following:
     def __init__(self, sequence: Sequence, general: Acceptance, *, scout: bool) -> None:
         self._general = general
         self._wait: float = FIRST_WAIT if scout else inf
-        self._hopes = False
+        self.hopes = False
         self._seen = 0
         self.sampling = replace(sequence.sampling, logprobs=0)
         self.acceptance = Acceptance() if scout else Acceptance(general)
@@ -79,13 +80,13 @@ class Following:
             unread: tokens that the draft model has not read yet, for it was not asked.
         """
         if self._wait <= min(unread, LONGEST_WAIT):
-            self._hopes = True
-        return max(self.acceptance.average, HOPE) if self._hopes else self.acceptance.average
+            self.hopes = True
+        return max(self.acceptance.average, HOPE) if self.hopes else self.acceptance.average
 
     def caught_up(self) -> None:
         """It was asked again, and has read all that it had not read."""
-        self._wait = 2 * self._wait if self._hopes else FIRST_WAIT
-        self._hopes = False
+        self._wait = 2 * self._wait if self.hopes else FIRST_WAIT
+        self.hopes = False
 
     def judge(self, probability: float, came_true: bool) -> None:
         """A guess was held against the token that came."""

@@ -52,8 +52,8 @@ class ModelDrafter:
     the more alike both models are, the more guesses come true, greedily or not.
 
     What it has not read yet (a prompt, what came while it was not asked) it reads first, a bounded number of tokens in
-    a step. What it would have guessed for the latest of those is judged, too. A model whose guesses do not come true is
-    asked more and more seldom, and then only in a few of the sequences.
+    a step. A model whose guesses do not come true is asked more and more seldom, and judged then by what it would have
+    guessed for the latest tokens that came; in the end it is asked only in a few of the sequences.
 
     Args:
         draft: the model.

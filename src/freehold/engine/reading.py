@@ -11,7 +11,7 @@ from freehold.engine.ragged import Part
 from freehold.engine.sampler import SamplingRow
 from freehold.engine.types import TokenOutput
 
-# Latest tokens that it reads and that are held against what it would have guessed.
+# Latest tokens that are held against what it would have guessed, where it is tried again.
 MOST_JUDGED = 16
 
 
@@ -34,12 +34,16 @@ class Reading:
     likelihoods: list[float] = field(default_factory=list)
 
     def wanted(self, start: int) -> list[SamplingRow]:
-        """The rows when it is read from `start` to its end."""
+        """The rows when it is read from `start` to its end.
+
+        Only where it is tried again are there several: otherwise their logits would cost more than they tell.
+        """
         sequence, length = self.order.sequence, len(self.order.sequence.tokens)
-        first = max(start + 1, self.following.judged, length - MOST_JUDGED)
+        most = MOST_JUDGED if self.following.hopes else 0
+        first = min(max(start + 1, self.following.judged, length - most), length)
         return [
             SamplingRow(self.following.sampling, sequence.tokens[:known], sequence.prompt_length)
-            for known in range(min(first, length), length + 1)
+            for known in range(first, length + 1)
         ]
 
     def read(self, outputs: list[TokenOutput]) -> None:
