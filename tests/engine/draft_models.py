@@ -33,7 +33,8 @@ class FreeRows(RowCosts):
 
 
 def make_drafts_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let engines draft whatever is on offer."""
+    """Let engines draft whatever is on offer, and read whatever that needs."""
+    monkeypatch.setattr("freehold.engine.model_drafter.READ_FOR_ONE", 1000)
     monkeypatch.setattr(engine_module, "RowCosts", FreeRows)
     monkeypatch.setattr(ModelDrafter, "cost", lambda self, counts, plain_seconds: 0.0)
 

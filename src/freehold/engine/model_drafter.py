@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 UNMEASURED_PASS = 0.25
 # How much longer than planned a draft may become.
 LONGER = 2
-# Tokens that it may have to read for each one that is still to come. Reading so many costs about what a draft saves.
-READ_FOR_ONE = 8
+# Tokens that it may have to read for each one that is to come: reading so many takes about as long as a draft saves.
+READ_FOR_ONE = 4
 # One sequence of so many tries a draft model whose guesses do not come true.
 SCOUTS = 8
 
@@ -52,8 +52,9 @@ class ModelDrafter:
     the more alike both models are, the more guesses come true, greedily or not.
 
     What it has not read yet (a prompt, what came while it was not asked) it reads first, a bounded number of tokens in
-    a step. A model whose guesses do not come true is asked more and more seldom, and judged then by what it would have
-    guessed for the latest tokens that came; in the end it is asked only in a few of the sequences.
+    a step, and not before the answer is long enough to be worth it. A model whose guesses do not come true is asked
+    more and more seldom, and judged then by what it would have guessed for the latest tokens that came; in the end it
+    is asked only in a few of the sequences.
 
     Args:
         draft: the model.
@@ -119,7 +120,9 @@ class ModelDrafter:
         following, length = self._followed(sequence), len(sequence.tokens)
         unread = length - self._unread_from(sequence)
         most = min(most, self._model.config.context_length - length)
-        if self._failed or not following.readable or unread > READ_FOR_ONE * (sequence.limit - length):
+        # An answer that has come so far is taken to go on for as long again, for nobody knows where it ends.
+        coming = min(sequence.limit - length, max(1, sequence.generated))
+        if self._failed or not following.readable or unread > READ_FOR_ONE * coming:
             return []
         chance = following.expected(unread)
         return [chance**count for count in range(1, most + 1)]
