@@ -46,6 +46,15 @@ def test_costs_are_in_steps_of_the_plain_kind() -> None:
     assert costs.relative(4, 1) == 2
 
 
+def test_what_is_not_measured_is_reckoned_from_what_is() -> None:
+    costs = RowCosts()
+    costs.note(1, 1.0)
+    alone = costs.relative(4, 1)
+    costs.note(3, 1.25)
+    assert 1.25 < costs.relative(4, 1) < 1.5 < alone
+    assert costs.relative(2, 1) == 1.25  # fewer rows never take longer
+
+
 def test_a_step_that_something_else_held_up_counts_little() -> None:
     costs = RowCosts()
     for seconds in (1, 1, 1, 50, 1, 1, 1, 1):

@@ -6,7 +6,7 @@ from math import inf
 
 # Rows of a step with drafts at most; what more of them cost is no longer small beside what they save.
 MOST_ROWS = 16
-# What doubling the rows is taken to add to the cost of a step before that is measured, in shares of it.
+# What doubling the rows is taken to add to the cost of a step before that is measured, in steps without drafts.
 UNMEASURED = 0.4
 # What it adds at least, whatever was measured: rows are never free.
 LEAST_COST = 0.05
@@ -40,7 +40,10 @@ class RowCosts:
         if not self._is_known(plain):
             return inf
         if not self._is_known(rows):
-            return 1 + UNMEASURED * (rows - plain) / plain
+            known = [other for other in self._noted if other >= plain and self._is_known(other)]
+            fewer = max(other for other in known if other < rows)
+            reckoned = self.relative(fewer, plain) + UNMEASURED * (rows - fewer) / fewer
+            return min([reckoned, *(self.relative(more, plain) for more in known if more > rows)])
         # A plain step that something held up must not make drafts look cheap: fewer rows never take longer.
         least = min(self._seconds[more] for more in self._noted if more >= plain and self._is_known(more))
         return max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
