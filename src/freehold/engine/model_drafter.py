@@ -33,6 +33,8 @@ UNMEASURED_PASS = 0.25
 LONGER = 2
 # Tokens that it may have to read for each one that is to come: reading so many takes about as long as a draft saves.
 READ_FOR_ONE = 4
+# What is less likely to come true is worth no planning, however cheap a pass is.
+LEAST_CHANCE = 0.1
 # One sequence of so many tries a draft model whose guesses do not come true.
 SCOUTS = 8
 
@@ -125,6 +127,8 @@ class ModelDrafter:
         if self._failed or not following.readable or unread > READ_FOR_ONE * coming:
             return []
         chance = following.expected(unread)
+        if chance < LEAST_CHANCE:
+            return []
         return [chance**count for count in range(1, most + 1)]
 
     def _followed(self, sequence: Sequence) -> Following:

@@ -65,10 +65,14 @@ class Speculation:
         # The last token before its limit needs no draft.
         most = [min(MOST_ROWS - plain, sequence.limit - len(sequence.tokens) - 1) for sequence in sequences]
         for drafter in self._drafters:
-            for index, offer in enumerate(drafter.offers(sequences, most)):
-                if offer and offer[0] > max(offers[index][1], default=0.0):
-                    offers[index] = (drafter, offer)
-            plan = self._plan(offers)
+            better = [
+                (index, offer)
+                for index, offer in enumerate(drafter.offers(sequences, most))
+                if offer and offer[0] > max(offers[index][1], default=0.0)
+            ]
+            for index, offer in better:
+                offers[index] = (drafter, offer)
+            plan = self._plan(offers) if better else best
             if plan.gain > best.gain * LEAST_GAIN:
                 best = plan
         return self._carried_out(best, sequences, room) if any(best.counts) else [Draft()] * plain
