@@ -46,12 +46,14 @@ class Reader:
     Attributes:
         right: chance that a guess is right.
         seconds: what a pass takes.
+        most_read: tokens that it may read in a step.
         passes: tokens of each pass so far.
         wrong: rows whose cached history is not what they are drawn for.
     """
 
     right: float = 1.0
     seconds: float = 0.2
+    most_read: int = MOST_READ
     config: FakeLimits = field(default_factory=lambda: FakeLimits(1_000_000, 1_000_000))
     ops: FakeOps = field(default_factory=FakeOps)
     passes: list[int] = field(default_factory=list)
@@ -102,7 +104,7 @@ class Reader:
             blocks=blocks,
             block_size=BLOCK,
             vocabulary=1,
-            pace=Pace(MOST_READ),
+            pace=Pace(self.most_read),
             clock=lambda: self.now,
         )
 

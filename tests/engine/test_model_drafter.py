@@ -115,6 +115,12 @@ def test_its_own_cost_counts(seconds: float, some: bool) -> None:
     assert (simulation.scheduler.drafted["model"] > 50) is some
 
 
+def test_one_reading_tells_that_it_is_larger_than_the_model() -> None:
+    reader = Reader(seconds=200.0, most_read=64)
+    _run(_simulation(reader), 0, 60, 400)
+    assert len(reader.passes) <= 2
+
+
 @pytest.mark.parametrize(("prompt", "output"), [(200, 45), (90, 20)])
 def test_a_long_prompt_is_not_read_for_a_short_answer(prompt: int, output: int) -> None:
     reader = Reader()

@@ -87,7 +87,6 @@ class ModelDrafter:
         self._clock = clock
         self._general = Acceptance()
         self._met = 0
-        self._warm = False  # the first pass fetches the weights
         self._failed = False
 
     def offers(self, sequences: Listing[Sequence], most: Listing[int]) -> list[list[float]]:
@@ -98,7 +97,8 @@ class ModelDrafter:
         passes = [sum(count > index for count in counts) for index in range(max(counts, default=0))]
         if plain_seconds is None:
             return UNMEASURED_PASS * len(passes)
-        unmeasured = UNMEASURED_PASS * plain_seconds
+        # By itself a token never takes less than among those of a prompt.
+        unmeasured = max(UNMEASURED_PASS * plain_seconds, self._pace.seconds_per_token)
         return sum(self._costs.seconds(rows, unmeasured) for rows in passes) / plain_seconds
 
     def reach(self, count: int) -> int:
@@ -195,9 +195,7 @@ class ModelDrafter:
         logits = self._model.forward(to_batch(parts), self._caches)
         outputs = self._sampler(self._fitted(self._model.ops.to_numpy(logits)), rows) if rows else []
         count, seconds = sum(len(part.token_ids) for part in parts), self._clock() - started
-        if not self._warm:
-            self._warm = True
-        elif count <= MOST_ROWS:
+        if count <= MOST_ROWS:
             self._costs.note(count, seconds)
         else:
             self._pace.note(count, seconds)

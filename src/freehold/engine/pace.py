@@ -28,6 +28,11 @@ class Pace:
             return min(FIRST_CHUNK, self._most)
         return min(self._most, max(SMALLEST_CHUNK, int(STEP_SECONDS / self._seconds_per_token)))
 
+    @property
+    def seconds_per_token(self) -> float:
+        """What a token takes among many; 0 before that is known."""
+        return self._seconds_per_token or 0.0
+
     def note(self, tokens: int, seconds: float) -> None:
         """A step took that long. Short ones say more about their overhead than about tokens."""
         if tokens < SMALLEST_CHUNK:
