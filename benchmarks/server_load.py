@@ -22,14 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, 
 
 from benchmarks.support.command import parser, run
 from benchmarks.support.figures import print_result, table
-from benchmarks.support.files import FileType, cache_folder, model_file
+from benchmarks.support.files import FileType, cache_folder, text_model
 from benchmarks.support.load import Arrival, arrivals, load, summary
 from benchmarks.support.peer import has_server, known_python
 from benchmarks.support.servers import free_port, llama_server, our_server, running
 from benchmarks.support.shapes import SHAPES
-from freehold.store import resolve
-from freehold.text import load_text
-from freehold.text.writing import gguf_vocabulary
 
 WARM_UP = Arrival(0.0, "warm up")
 CONTEXT = 4096
@@ -42,14 +39,6 @@ COLUMNS = (
     "inter_token_p50",
     "inter_token_p99",
 )
-
-
-def text_model(folder: Path, shape: str, kind: FileType) -> Path:
-    """A model of a shape that reads and writes text."""
-    text = load_text(resolve("pebble"))
-    assert text is not None  # it is bundled
-    vocabulary = gguf_vocabulary(text.tokenizer, None, text.tokenizer.vocab_size)
-    return model_file(folder, shape, kind, vocabulary, name="-text")
 
 
 def under_load(

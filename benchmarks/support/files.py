@@ -20,7 +20,10 @@ from freehold.errors import CheckpointError
 from freehold.models.config import ModelConfig
 from freehold.models.describe import frequency_factors, to_gguf
 from freehold.models.loading import outline, parameter_shapes
+from freehold.store import resolve
 from freehold.tensors import BLOCK_FORMATS, Tensor, TensorInfo, TensorType
+from freehold.text import load_text
+from freehold.text.writing import gguf_vocabulary
 
 # A part of the file name: what is written under it has changed when this does.
 REVISION = 1
@@ -69,6 +72,14 @@ def model_file(
     if not path.exists():
         _write(path, SHAPES[shape], kind, vocabulary)
     return path
+
+
+def text_model(folder: Path, shape: str, kind: FileType) -> Path:
+    """A model of a shape that reads and writes text, with the vocabulary of the bundled pebble."""
+    text = load_text(resolve("pebble"))
+    assert text is not None  # it is bundled
+    vocabulary = gguf_vocabulary(text.tokenizer, None, text.tokenizer.vocab_size)
+    return model_file(folder, shape, kind, vocabulary, name="-text")
 
 
 def _write(path: Path, shape: Mapping[str, Any], kind: FileType, vocabulary: Mapping[str, Any]) -> None:

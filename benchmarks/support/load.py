@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 
 from benchmarks.support.figures import percentile
+from benchmarks.support.sides import SideFailed
 
 WORDS = """
     order parcel refund invoice delivery address password account late broken missing wrong size colour please thanks
@@ -69,17 +70,36 @@ def load(port: int, model: str, wanted: Sequence[Arrival], tokens: int) -> list[
     return answers
 
 
+def whole_answer(port: int, model: str, prompt: str, tokens: int) -> float:
+    """Seconds that a completion takes that comes in one piece.
+
+    Raises:
+        SideFailed: it did not come.
+    """
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    body = json.dumps(_body(model, prompt, tokens))
+    began = time.perf_counter()
+    try:
+        connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+        spent = time.perf_counter() - began
+    except (OSError, HTTPException) as error:
+        raise SideFailed(f"the server did not answer: {error!r}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise SideFailed(f"the server answered with status {response.status}: {text[:300]!r}")
+    return spent
+
+
+def _body(model: str, prompt: str, tokens: int) -> dict[str, object]:
+    return {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 1.0, "seed": 1}
+
+
 def _ask(port: int, model: str, prompt: str, tokens: int, answer: Answer) -> None:
     """Stream one completion."""
-    body = {
-        "model": model,
-        "prompt": prompt,
-        "max_tokens": tokens,
-        "temperature": 1.0,
-        "seed": 1,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    body = {**_body(model, prompt, tokens), "stream": True, "stream_options": {"include_usage": True}}
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})

@@ -39,6 +39,9 @@ class FakeOps:
     def available_bytes(self) -> int:
         return 1 << 20
 
+    def copy_block(self, cache: npt.NDArray[np.int32], source: int, target: int) -> None:
+        cache[target] = cache[source]
+
     def to_numpy(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return x
 

@@ -14,6 +14,7 @@ from freehold.engine.speculation import Speculation
 from freehold.engine.types import SamplingOptions
 
 BLOCK = 4
+UNWRITTEN = -1
 
 
 def make_scheduler(
@@ -124,6 +125,11 @@ class Simulation:
     def _check(self, step: Step) -> None:
         """Each position is written to a block of its own, and everything before it reads back as it was written."""
         written: set[tuple[int, int]] = set()
+        sources = {work.copy.source for work in step.work if work.copy is not None}
+        for work in step.work:
+            if work.copy is not None:
+                for offset in range(BLOCK):
+                    self.cells[work.copy.target, offset] = self.cells.get((work.copy.source, offset), UNWRITTEN)
         for work in step.work:
             sequence = work.sequence
             tokens = [*sequence.tokens[: sequence.computed + work.count], *work.draft]
@@ -131,6 +137,7 @@ class Simulation:
             for position in range(sequence.computed, len(tokens)):
                 cell = (sequence.blocks[position // BLOCK], position % BLOCK)
                 assert cell not in written
+                assert cell[0] not in sources, "what a step copies it must not write, for it may have to be run again"
                 written.add(cell)
                 self.cells[cell] = tokens[position]
             for position in range(sequence.computed + work.count):

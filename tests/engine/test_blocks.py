@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freehold.engine.blocks import BlockPool
 from freehold.engine.prefix import PrefixTree
@@ -119,4 +121,52 @@ def test_leaves_are_forgotten_before_what_they_hang_from() -> None:
         pool.release(block)
     pool.allocate()
     assert tree.match([1, 2, 3, 4, 5, 6, 7], "") == held[:2]
+    tree.check()
+
+
+def _part(pool: BlockPool, tree: PrefixTree, parent: int | str, tokens: list[int]) -> int:
+    return tree.insert(parent, tokens, pool.allocate())
+
+
+def test_nearest_is_the_block_that_begins_with_the_most() -> None:
+    pool = BlockPool(8)
+    tree = PrefixTree(pool, 4)
+    root = _part(pool, tree, "", [0, 0, 0, 0])
+    parts = {tokens: _part(pool, tree, root, list(tokens)) for tokens in [(1, 2, 3, 4), (1, 2, 9), (5,), (1, 2, 3, 7)]}
+    assert tree.nearest(root, [1, 2, 9, 9, 9]) == (parts[1, 2, 9], 3)
+    assert tree.nearest(root, [1, 2, 3, 7]) == (parts[1, 2, 3, 7], 4)
+    assert tree.nearest(root, [5, 6]) == (parts[5,], 1)
+    found = tree.nearest(root, [1, 2, 5])
+    assert found is not None
+    assert found[1] == 2
+    assert tree.nearest(root, [6, 1, 2, 3]) is None
+    assert tree.nearest(root, []) is None
+    assert tree.nearest("", [1, 2]) is None
+    tree.check()
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), max_size=12), st.lists(st.integers(0, 2)))
+def test_nearest_agrees_with_a_search(known: list[list[int]], wanted: list[int]) -> None:
+    pool = BlockPool(12)
+    tree = PrefixTree(pool, 4)
+    blocks = {_part(pool, tree, "", tokens): tokens for tokens in known}
+
+    def alike(tokens: list[int]) -> int:
+        return next(
+            (i for i, (a, b) in enumerate(zip(tokens, wanted, strict=False)) if a != b), min(len(tokens), len(wanted))
+        )
+
+    found = tree.nearest("", wanted)
+    most = max(map(alike, known), default=0)
+    assert (found[1] if found is not None else 0) == most
+    assert found is None or alike(blocks[found[0]]) == most
+
+
+def test_what_was_forgotten_is_not_near() -> None:
+    pool = BlockPool(1)
+    tree = PrefixTree(pool, 4)
+    pool.release(_part(pool, tree, "", [1, 2]))
+    assert tree.nearest("", [1, 2, 3]) is not None
+    pool.allocate()
+    assert tree.nearest("", [1, 2, 3]) is None
     tree.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
@@ -83,6 +84,25 @@ def test_from_the_prefix_cache(model: Decoder, alone: list[bytes]) -> None:
     assert engine.stats().cached_tokens > 500
     assert [as_bytes(result.tokens) for result in again] == alone
     engine.close()
+
+
+@pytest.mark.parametrize("block_size", [16, 48])
+def test_from_the_middle_of_a_block(model: Decoder, block_size: int) -> None:
+    """What requests share ends anywhere in a block; all of it is used where a model keeps nothing but positions."""
+    shared, options = tuple(range(1, 64)), SamplingOptions(temperature=0.0, logprobs=2)
+    requests = [
+        GenerationRequest(prompt=(*shared[:length], 100 + length, 7), sampling=options, stop=StopOptions(max_tokens=2))
+        for length in range(40, 64)
+    ]
+    engine, plain = _engine(model, block_size=block_size), _engine(model, block_size=block_size, prefix_cache=False)
+    run(engine, [replace(requests[0], prompt=shared)])
+    found = [result for request in requests for result in run(engine, [request])]
+    assert [as_bytes(result.tokens) for result in found] == [as_bytes(one.tokens) for one in run(plain, requests)]
+    if not model.state_bytes_per_sequence():
+        usages = [result.last.usage for result in found]
+        assert [usage.cached_tokens for usage in usages if usage is not None] == list(range(40, 64))
+    engine.close()
+    plain.close()
 
 
 @pytest.mark.parametrize("prefix_cache", [True, False])

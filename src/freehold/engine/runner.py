@@ -7,7 +7,7 @@ from itertools import islice
 from freehold.engine.model import LanguageModel
 from freehold.engine.ragged import Part, to_batch
 from freehold.engine.sampler import Sampler, SamplingRow
-from freehold.engine.sequence import Step, Work
+from freehold.engine.sequence import Copy, Step, Work
 from freehold.engine.types import TokenOutput
 
 
@@ -32,6 +32,9 @@ class Runner:
             The drawn tokens of each piece of work that draws, in the step's order: one, and one more for each token of
             its draft that was drawn, too.
         """
+        for work in step.work:
+            if work.copy is not None:
+                self._copy(work.copy)
         logits = self._model.forward(to_batch([to_part(work) for work in step.work]), self._caches)
         drawing = [work for work in step.work if work.draws]
         if not drawing:
@@ -39,6 +42,10 @@ class Runner:
         rows = [row for work in drawing for row in _sampling_rows(work)]
         drawn = iter(self._sampler(self._model.ops.to_numpy(logits), rows))
         return [_accepted(list(islice(drawn, 1 + len(work.draft))), work.draft) for work in drawing]
+
+    def _copy(self, copy: Copy) -> None:
+        for layer in self._caches:
+            self._model.ops.copy_block(layer, copy.source, copy.target)
 
 
 def _sampling_rows(work: Work) -> list[SamplingRow]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from freehold.engine.blocks import BlockPool
 from freehold.engine.prefix import Parent, PrefixTree
-from freehold.engine.sequence import Sequence, Step, Work
+from freehold.engine.sequence import Copy, Sequence, Step, Work
 from freehold.engine.speculation import Speculation
 from freehold.engine.states import StatePool, States
 from freehold.engine.types import DraftSource
@@ -65,6 +65,8 @@ class Scheduler:
         self._states = StatePool(states, block_size, interval) if states else States()
         self._max_sequences = self._states.most_running(max_sequences)
         self._tree = PrefixTree(self.pool, block_size, self._states.forget) if prefix_cache else None
+        # The same, where a sequence can go on from the middle of a block; a state is that of the end of one.
+        self._parts = None if states else self._tree
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence; its number must be above those of all before it.
@@ -103,13 +105,13 @@ class Scheduler:
             count = self._share(sequence, budget)
             budget -= _cost(sequence, count)
             if count:
-                work.append(Work(sequence, count, self._states.take(sequence)))
+                work.append(self._work(sequence, count))
         while self.waiting and budget > 0 and self._admit(self.waiting[0]):
             sequence = self.waiting.popleft()
             self.running.append(sequence)
             count = self._share(sequence, budget)
             budget -= _cost(sequence, count)
-            work.append(Work(sequence, count, self._states.take(sequence)))
+            work.append(self._work(sequence, count))
         return self._with_drafts(Step(tuple(work)))
 
     def commit(self, step: Step, drawn: Listing[Listing[int]]) -> None:
@@ -127,6 +129,7 @@ class Scheduler:
             self.accepted[work.source] += accepted
             sequence.computed += work.count + accepted
             sequence.tokens.extend(new)
+            self._drop_copy(sequence)
             self._register(sequence)
             self._states.advance(sequence)
             self._shrink(sequence)
@@ -137,7 +140,8 @@ class Scheduler:
         Raises:
             AssertionError: naming what is wrong.
         """
-        self.pool.check(block for sequence in self.running for block in sequence.blocks)
+        sources = [sequence.copy.source for sequence in self.running if sequence.copy is not None]
+        self.pool.check([*sources, *(block for sequence in self.running for block in sequence.blocks)])
         if self._tree is not None:
             self._tree.check()
         self._states.check(self.running, self._tree.known if self._tree is not None else ())
@@ -147,6 +151,9 @@ class Scheduler:
         for sequence in self.running:
             assert len(sequence.blocks) <= self._blocks_for(len(sequence.tokens)), "a rejected draft holds blocks"
             assert sequence.computed < len(sequence.tokens), "nothing is left from which to draw"
+
+    def _work(self, sequence: Sequence, count: int) -> Work:
+        return Work(sequence, count, self._states.take(sequence), sequence.copy)
 
     def _share(self, sequence: Sequence, budget: int) -> int:
         """How many of its tokens a sequence may compute. A single one is free, so decoding never waits for prompts."""
@@ -184,7 +191,8 @@ class Scheduler:
         needed = self._blocks_for(len(sequence.tokens)) - len(known)
         needed += sum(self.pool.is_idle(block) for block in known)
         # One block in reserve for each running sequence: otherwise the newcomer would be pre-empted straight away.
-        if needed + len(self.running) > self.pool.available:
+        spare = self.pool.available - needed - len(self.running)
+        if spare < 0:
             return False
         for block in known:
             self.pool.hold(block)
@@ -192,10 +200,31 @@ class Scheduler:
         sequence.registered = len(known)
         sequence.computed = len(known) * self._block_size
         self._states.begin(sequence, len(matched))
+        self._grow_from_copy(sequence, spare)
         if sequence.cached is None:
             sequence.cached = sequence.computed
-        self._grow(sequence, len(sequence.tokens))
         return True
+
+    def _grow_from_copy(self, sequence: Sequence, spare: int) -> None:
+        """Get an admitted sequence the blocks for its tokens. What begins like the first of them is copied into it, if
+        there is a block to spare where holding that, too, takes one."""
+        first, found = len(sequence.blocks), None
+        if self._parts is not None:
+            found = self._parts.nearest(_parent(sequence, first), sequence.tokens[sequence.computed : -1])
+        if found is None or (self.pool.is_idle(found[0]) and not spare):
+            self._grow(sequence, len(sequence.tokens))
+            return
+        source, count = found
+        self.pool.hold(source)
+        self._grow(sequence, len(sequence.tokens))
+        sequence.copy = Copy(source, sequence.blocks[first])
+        sequence.computed += count
+
+    def _drop_copy(self, sequence: Sequence) -> None:
+        """It was done, or will not be."""
+        if sequence.copy is not None:
+            self.pool.release(sequence.copy.source)
+            sequence.copy = None
 
     def _make_room(self, sequence: Sequence) -> bool:
         """Get a running sequence the blocks for its tokens, from the youngest if need be; False if that is itself."""
@@ -222,6 +251,8 @@ class Scheduler:
     def _release(self, sequence: Sequence) -> None:
         """Let go of all blocks, the last first, as the prefix tree asks, and of the state."""
         self._states.release(sequence)
+        self._register_last(sequence)
+        self._drop_copy(sequence)
         while sequence.blocks:
             self.pool.release(sequence.blocks.pop())
         sequence.computed = 0
@@ -232,13 +263,27 @@ class Scheduler:
             return
         size = self._block_size
         for index in range(sequence.registered, sequence.computed // size):
-            parent: Parent = sequence.blocks[index - 1] if index else sequence.salt
             tokens = sequence.tokens[index * size : (index + 1) * size]
-            sequence.blocks[index] = self._tree.insert(parent, tokens, sequence.blocks[index])
+            sequence.blocks[index] = self._tree.insert(_parent(sequence, index), tokens, sequence.blocks[index])
             sequence.registered = index + 1
+
+    def _register_last(self, sequence: Sequence) -> None:
+        """Make the block known that a sequence has filled in part and will not fill any more."""
+        index, filled = divmod(sequence.computed, self._block_size)
+        if self._parts is None or sequence.copy is not None or not filled:
+            return
+        parent, tokens = _parent(sequence, index), sequence.tokens[sequence.computed - filled : sequence.computed]
+        found = self._parts.nearest(parent, tokens)
+        if found is None or found[1] < filled:
+            sequence.blocks[index] = self._parts.insert(parent, tokens, sequence.blocks[index])
 
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // self._block_size)
+
+
+def _parent(sequence: Sequence, index: int) -> Parent:
+    """What the block at an index of a sequence hangs from in the prefix tree."""
+    return sequence.blocks[index - 1] if index else sequence.salt
 
 
 def _cost(sequence: Sequence, count: int) -> int:

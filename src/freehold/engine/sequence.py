@@ -16,6 +16,14 @@ def _no_blocks() -> array[int]:
     return array("i")
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A block that is copied to another before a step computes: both begin with the same tokens, and then part."""
+
+    source: int
+    target: int
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
     """One sequence, from submission to its end.
@@ -31,6 +39,7 @@ class Sequence:
         computed: positions whose keys and values are in the cache.
         registered: leading blocks that the prefix tree knows.
         cached: prompt tokens that came from the prefix cache when it first ran; None before that.
+        copy: gives it the beginning of a block in its next step; until then it holds the source, too.
         slot: holds its state after `computed` positions, where the model has states; NO_SLOT before the first.
         next_slot: takes its state after the step at hand; NO_SLOT between steps.
         marks: positions, at the end of full blocks, at which its state is worth keeping for others.
@@ -48,6 +57,7 @@ class Sequence:
     computed: int = 0
     registered: int = 0
     cached: int | None = None
+    copy: Copy | None = None
     slot: int = NO_SLOT
     next_slot: int = NO_SLOT
     marks: tuple[int, ...] = ()
@@ -79,6 +89,7 @@ class Work:
 
     Attributes:
         slots: of its state; None for models without states.
+        copy: to do beforehand.
         draft: tokens that are guessed to come next, computed along with it where it decodes. As many of them as are
             drawn anyway save a step each; what the others leave in the cache is written over by the next one.
         source: what its draft is counted under.
@@ -87,6 +98,7 @@ class Work:
     sequence: Sequence
     count: int
     slots: Slots | None = None
+    copy: Copy | None = None
     draft: tuple[int, ...] = ()
     source: DraftSource = "lookup"
 

@@ -376,6 +376,10 @@ class Ops(Protocol):
         """
         ...
 
+    def copy_block(self, cache: LayerCache, source: int, target: int) -> None:
+        """Have a block hold what another holds, in a layer that keeps something per position."""
+        ...
+
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
         """Bytes that one position takes in the caches of all layers."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -111,6 +111,13 @@ def create_states(layer: DeltaCache, slots: int) -> NativeStates:
         inputs=np.zeros((slots, layer.width - 1, layer.channels), np.float32),
         matrices=np.zeros((slots, layer.value_heads, layer.key_dim, layer.value_dim), np.float32),
     )
+
+
+def copy_block(cache: NativeLayerCache | NativeLatentCache, source: int, target: int) -> None:
+    """Have a block hold what another holds."""
+    for field in fields(cache):
+        array = getattr(cache, field.name)
+        array[target] = array[source]
 
 
 def bytes_per_state(layers: Sequence[CacheKind]) -> int:

@@ -29,6 +29,7 @@ from freehold.ops.native.cache import (
     NativeStates,
     bytes_per_position,
     bytes_per_state,
+    copy_block,
     create_layer,
     element_type,
 )
@@ -251,6 +252,9 @@ class NativeOps:
         self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
     ) -> list[NativeCache]:
         return [create_layer(layer, blocks, block_size, self.cache_type, states) for layer in layers]
+
+    def copy_block(self, cache: NativeLayerCache | NativeLatentCache, source: int, target: int) -> None:
+        copy_block(cache, source, target)
 
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
         return bytes_per_position(layers, self.cache_type)

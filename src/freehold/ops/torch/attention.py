@@ -26,6 +26,12 @@ class TorchLayerCache:
     values: torch.Tensor
     block_size: int
 
+    def copy_block(self, source: int, target: int) -> None:
+        """Have a block hold what another holds."""
+        size = self.block_size
+        for part in (self.keys, self.values):
+            part[target * size : (target + 1) * size] = part[source * size : (source + 1) * size]
+
 
 @dataclass(frozen=True, eq=False)
 class Slots:

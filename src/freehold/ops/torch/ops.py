@@ -233,6 +233,9 @@ class TorchOps:
 
         return [cache(layer) for layer in layers]
 
+    def copy_block(self, cache: TorchLayerCache, source: int, target: int) -> None:
+        cache.copy_block(source, target)
+
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
         features = 0
         for layer in layers:
