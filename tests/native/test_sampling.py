@@ -237,6 +237,42 @@ def test_most_likely_tokens_are_reported_from_the_raw_logits(isa: str) -> None:
         assert np.all(np.isneginf(result.top_logprobs[row, count:]))
 
 
+@pytest.mark.parametrize("order", ["rising", "falling", "equal", "mixed"])
+def test_the_most_likely_of_many_are_found_in_any_order(isa: str, order: str) -> None:
+    size = 5003
+    values = {
+        "rising": np.arange(size),
+        "falling": -np.arange(size),
+        "equal": np.zeros(size),
+        "mixed": np.random.default_rng(0).integers(0, 40, size),
+    }
+    logits: Float32Array = values[order].astype(np.float32).reshape(1, -1) / np.float32(100)
+    logits[0, 7] = -np.inf
+    result = sample(logits, replace(same_options(1), top_logprobs=np.array([1500], np.int32)))
+    np.testing.assert_array_equal(result.top_ids[0], np.lexsort((np.arange(size), -logits[0]))[:1500])
+
+
+def test_what_is_not_reported_changes_no_draw(isa: str) -> None:
+    logits, options = random_logits(9, 40, 300), varied_options(40)
+    reported, silent = options.top_logprobs, np.where(np.arange(40) % 2, np.int32(-1), options.top_logprobs)
+    expected = sample(logits, options)
+    result = sample(logits, replace(options, top_logprobs=silent))
+    np.testing.assert_array_equal(result.token_ids, expected.token_ids)
+    np.testing.assert_array_equal(result.logprobs, np.where(silent < 0, np.float32(np.nan), expected.logprobs))
+    assert np.all(result.top_ids[1::2] == -1)
+    np.testing.assert_array_equal(result.top_ids[::2, : reported[0]], expected.top_ids[::2, : reported[0]])
+
+
+@pytest.mark.parametrize("gap", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+def test_a_nucleus_of_almost_everything_leaves_nothing_out(isa: str, gap: float) -> None:
+    """Whether or not the sum of so many weights, rounded, says that all of them are too few."""
+    logits = np.full((2000, 5003), -gap, np.float32)
+    logits[:, 0] = 0
+    drawn = sample(logits, same_options(2000, top_p=float(np.nextafter(np.float32(1), np.float32(0))))).token_ids
+    assert len(set(drawn)) > 1500  # 1649 expected of 2000 draws from 5003
+    assert 4900 < max(drawn) < 5003
+
+
 def varied_options(rows: int) -> SamplingArrays:
     rng = np.random.default_rng(8)
     history = rng.integers(0, 300, rows * 5).astype(np.int32)
@@ -338,7 +374,7 @@ def test_uniform_numbers_are_philoxs(seed: int, position: int) -> None:
         ("frequency_penalty", [np.nan, -np.inf]),
         ("output_starts", [-1, 2**63 - 1]),
         ("mask_rows", [-2, 0, 2**31 - 1]),
-        ("top_logprobs", [-1, 101, 2**31 - 1]),
+        ("top_logprobs", [-2, 101, 2**31 - 1]),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name: str, bad: list[float]) -> None:

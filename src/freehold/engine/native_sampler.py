@@ -83,7 +83,7 @@ def _constant_arrays(options: Sequence[SamplingOptions]) -> SamplingArrays:
         bias_ids=_concatenated([tuple(option.logit_bias) for option in options], np.int32),
         bias_values=_concatenated([tuple(option.logit_bias.values()) for option in options], np.float32),
         bias_offsets=_offsets([option.logit_bias for option in options]),
-        top_logprobs=np.array([option.logprobs or 0 for option in options], np.int32),
+        top_logprobs=np.array([-1 if option.logprobs is None else option.logprobs for option in options], np.int32),
     )
 
 

@@ -62,7 +62,8 @@ class SamplingArrays:
         bias_ids: [all biases] token ids; bias_values: what is added; bias_offsets: [rows + 1] as above.
         masks: [masks, vocabulary / 32 rounded up]; bit i % 32 of word i // 32 allows token i.
         mask_rows: which mask a row obeys; -1 for none.
-        top_logprobs: how many of the most likely tokens to report.
+        top_logprobs: how many of the most likely tokens to report beside the drawn one; -1 reports no log-probability
+            at all, which saves summing them up.
     """
 
     temperature: Float32Array
@@ -115,7 +116,7 @@ class SampleResult:
 
     Attributes:
         token_ids: [rows] int32; -1 where status is not OK.
-        logprobs: [rows] float32 of the drawn tokens; NaN where status is not OK.
+        logprobs: [rows] float32 of the drawn tokens; NaN where status is not OK, or nothing was to be reported.
         status: [rows] uint8, each a `RowStatus`.
         top_ids: [rows, most that a row asked for] int32, most likely first; -1 past what the row asked for.
         top_logprobs: the same shape, float32; -infinity past what the row asked for.

@@ -92,7 +92,7 @@ void bind_sample(const Array& logits, const Array& temperature, const Array& top
     set_masks(job, masks, mask_rows);
     set_outputs(job, token_ids, logprobs, status, top_ids, top_values);
     const auto most_top = static_cast<int32_t>(std::min(job.top_width, job.vocabulary));
-    job.top_logprobs = option<int32_t>(top_logprobs, "top_logprobs", job.rows, 0, most_top);
+    job.top_logprobs = option<int32_t>(top_logprobs, "top_logprobs", job.rows, -1, most_top);
     nb::gil_scoped_release release;
     sample(job);
 }

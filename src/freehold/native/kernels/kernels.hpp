@@ -30,6 +30,7 @@ void attend_latent(const LatentJob& job, const AttentionRange& range, float* scr
 void delta_inputs(const DeltaJob& job, int64_t first, int64_t last);
 void delta_rule(const DeltaJob& job, const DeltaRange& range, float* scratch);
 LogitStatistics logit_statistics(const float* logits, int64_t count);
+int64_t at_least(const float* values, int64_t begin, int64_t end, float bound, int32_t* found);
 double exponentials(const float* x, int64_t count, float maximum, float factor, float* out);
 void to_half(const float* x, int64_t count, uint16_t* out);
 

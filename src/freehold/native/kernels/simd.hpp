@@ -71,6 +71,8 @@ FREEHOLD_INLINE float sum(Floats v) {
 
 #if defined(__AVX2__)
 
+// A bit for each lane of a comparison's result, that of the first lane the lowest.
+FREEHOLD_INLINE uint32_t lane_bits(Ints compared) { return _mm256_movemask_ps((__m256)compared); }
 FREEHOLD_INLINE Words widen(Halves x) { return (Words)_mm256_cvtepu16_epi32((__m128i)x); }
 FREEHOLD_INLINE Words widen_bytes(EightBytes x) { return (Words)_mm256_cvtepu8_epi32(_mm_loadu_si64(&x)); }
 FREEHOLD_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -88,6 +90,11 @@ FREEHOLD_INLINE Halves to_half(Floats x) {
 
 #else
 
+FREEHOLD_INLINE uint32_t lane_bits(Ints compared) {
+    constexpr Ints bit{1, 2, 4, 8, 16, 32, 64, 128};
+    const Ints set = compared & bit;
+    return ((set[0] | set[4]) | (set[2] | set[6])) | ((set[1] | set[5]) | (set[3] | set[7]));
+}
 FREEHOLD_INLINE Words widen(Halves x) {
     constexpr Halves zeros{};
     const Halves halves[2] = {__builtin_shufflevector(x, zeros, 0, 8, 1, 9, 2, 10, 3, 11),

@@ -10,22 +10,42 @@ constexpr int64_t chunk = 1024;
 }  // namespace
 
 LogitStatistics logit_statistics(const float* logits, int64_t count) {
+    constexpr int64_t chains = 4;  // that do not wait for each other
     const float infinity = __builtin_inff();
-    Floats largest = broadcast(-infinity);
-    Ints unusable{};
-    for (int64_t i = 0; i < count; i += lanes) {
+    Floats largest[chains];
+    Ints unusable[chains]{};
+    for (Floats& one : largest) one = broadcast(-infinity);
+    const auto note = [&](Floats values, int64_t chain) {
+        largest[chain] = values > largest[chain] ? values : largest[chain];
+        unusable[chain] |= ~(values < infinity);  // true for NaN too
+    };
+    int64_t i = 0;
+    for (; i + chains * lanes <= count; i += chains * lanes)
+        for (int64_t chain = 0; chain < chains; ++chain) note(load(logits + i + chain * lanes), chain);
+    for (; i < count; i += lanes) {
         Floats values = broadcast(-infinity);
         std::memcpy(&values, logits + i, (count - i < lanes ? count - i : lanes) * sizeof(float));
-        largest = values > largest ? values : largest;
-        unusable |= ~(values < infinity);  // true for NaN too
+        note(values, 0);
     }
-    float maximum = largest[0];
-    bool usable = unusable[0] == 0;
-    for (int64_t lane = 1; lane < lanes; ++lane) {
-        maximum = largest[lane] > maximum ? largest[lane] : maximum;
-        usable &= unusable[lane] == 0;
+    float maximum = -infinity;
+    Ints all_unusable{};
+    for (int64_t chain = 0; chain < chains; ++chain) {
+        all_unusable |= unusable[chain];
+        for (int64_t lane = 0; lane < lanes; ++lane)
+            maximum = largest[chain][lane] > maximum ? largest[chain][lane] : maximum;
     }
-    return {maximum, usable && maximum > -infinity};
+    return {maximum, lane_bits(all_unusable) == 0 && maximum > -infinity};
+}
+
+int64_t at_least(const float* values, int64_t begin, int64_t end, float bound, int32_t* found) {
+    int64_t count = 0;
+    const auto note = [&](uint32_t bits, int64_t first) {
+        for (; bits != 0; bits &= bits - 1) found[count++] = static_cast<int32_t>(first + __builtin_ctz(bits));
+    };
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) note(lane_bits(load(values + i) >= bound), i);
+    if (i < end) note(lane_bits(load_some(values + i, end - i) >= bound) & ((1u << (end - i)) - 1), i);
+    return count;
 }
 
 double exponentials(const float* x, int64_t count, float maximum, float factor, float* out) {

@@ -40,6 +40,7 @@ const Kernels kernels{
     .delta_inputs = delta_inputs,
     .delta_rule = delta_rule,
     .logit_statistics = logit_statistics,
+    .at_least = at_least,
     .exponentials = exponentials,
     .to_half = to_half,
 };

@@ -172,6 +172,8 @@ struct Kernels {
     void (*delta_rule)(const DeltaJob& job, const DeltaRange& range, float* scratch);
 
     LogitStatistics (*logit_statistics)(const float* logits, int64_t count);
+    // Writes the indices in [begin, end) of values that are at least `bound`, and returns how many those are.
+    int64_t (*at_least)(const float* values, int64_t begin, int64_t end, float bound, int32_t* found);
     // out = exp((x - maximum) * factor) where out is not null; returns the sum.
     double (*exponentials)(const float* x, int64_t count, float maximum, float factor, float* out);
 

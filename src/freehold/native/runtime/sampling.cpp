@@ -16,20 +16,30 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr int32_t seen = int32_t{1} << 30;   // marks a token of the history in the counts
+constexpr int64_t chunk = 1024;              // values that are searched at a time
 constexpr float steepest = 1e30f;            // 1 / temperature, bounded so that 0 * it stays 0
 
 struct Workspace {
     std::vector<float> values;
     std::vector<float> weights;
     std::vector<int32_t> counts;  // all zero between rows
+    std::vector<int32_t> indices;
     std::vector<Candidate> candidates;
+    std::vector<Candidate> spare;
 
     void reserve(int64_t vocabulary) {
         values.resize(vocabulary);
         weights.resize(vocabulary);
         counts.resize(vocabulary);
+        indices.resize(vocabulary);
         candidates.reserve(vocabulary);
     }
+};
+
+// Weights are exp((value - maximum) * factor).
+struct Softmax {
+    float maximum;
+    float factor;
 };
 
 // One row of the job.
@@ -43,22 +53,26 @@ public:
         job_.logprobs[row_] = std::numeric_limits<float>::quiet_NaN();
         const LogitStatistics raw = kernels().logit_statistics(logits_, job_.vocabulary);
         if (!raw.finite) return finish(RowStatus::not_finite);
-        log_total_ = std::log(kernels().exponentials(logits_, job_.vocabulary, raw.maximum, 1.0f, nullptr));
-        maximum_ = raw.maximum;
-        report_top();
+        if (reports()) {
+            log_total_ = std::log(kernels().exponentials(logits_, job_.vocabulary, raw.maximum, 1.0f, nullptr));
+            maximum_ = raw.maximum;
+            report_top();
+        }
 
         const float* values = adjusted();
-        const LogitStatistics stats = kernels().logit_statistics(values, job_.vocabulary);
+        const LogitStatistics stats = values == logits_ ? raw : kernels().logit_statistics(values, job_.vocabulary);
         if (!stats.finite) return finish(RowStatus::nothing_allowed);
         const bool greedy = job_.temperature[row_] == 0;
         const int64_t id = greedy ? first_equal(values, stats.maximum) : draw(values, stats.maximum);
         job_.token_ids[row_] = static_cast<int32_t>(id);
-        job_.logprobs[row_] = logprob(logits_[id]);
+        if (reports()) job_.logprobs[row_] = logprob(logits_[id]);
         finish(RowStatus::ok);
     }
 
 private:
     void finish(RowStatus status) { job_.status[row_] = static_cast<uint8_t>(status); }
+
+    bool reports() const { return job_.top_logprobs[row_] >= 0; }
 
     float logprob(float logit) const { return static_cast<float>(double{logit} - maximum_ - log_total_); }
 
@@ -114,17 +128,24 @@ private:
             if ((words[i / 32] >> (i % 32) & 1) == 0) values[i] = -infinity;
     }
 
-    int64_t first_equal(const float* values, float wanted) const {
-        return std::find(values, values + job_.vocabulary, wanted) - values;
+    int64_t first_equal(const float* values, float maximum) const {
+        int32_t found[chunk];
+        int64_t begin = 0;
+        while (kernels().at_least(values, begin, std::min(begin + chunk, job_.vocabulary), maximum, found) == 0)
+            begin += chunk;
+        return found[0];
     }
 
     int64_t draw(const float* values, float maximum) {
-        float* weights = space_.weights.data();
-        const float factor = std::min(1.0f / job_.temperature[row_], steepest);
-        const double total = kernels().exponentials(values, job_.vocabulary, maximum, factor, weights);
         const double number = uniform(job_.seed[row_], job_.position[row_]);
-        if (!gather(values, weights, total)) return walk(weights, job_.vocabulary, number * total);
-
+        const Softmax softmax{maximum, std::min(1.0f / job_.temperature[row_], steepest)};
+        if (const int64_t k = job_.top_k[row_]; k > 0 && k < job_.vocabulary) {
+            keep_largest(values, k, softmax);
+        } else {
+            float* weights = space_.weights.data();
+            const double total = exponentials(values, job_.vocabulary, softmax, weights);
+            if (!keep_likely(weights, total)) return walk(weights, job_.vocabulary, number * total);
+        }
         auto& kept = space_.candidates;
         std::erase_if(kept, [&](const Candidate& candidate) { return candidate.value < job_.min_p[row_]; });
         double sum = 0;
@@ -138,27 +159,35 @@ private:
         return kept.back().id;
     }
 
-    // Candidates under top_k and top_p, with their weights; those under min_p when only that is on. False for no
-    // filter.
-    bool gather(const float* values, const float* weights, double total) {
+    // Candidates under top_k and top_p, with their weights. No other weight is needed.
+    void keep_largest(const float* values, int64_t k, const Softmax& softmax) {
         auto& found = space_.candidates;
-        const bool nucleus = job_.top_p[row_] < 1;
-        if (const int64_t k = job_.top_k[row_]; k > 0 && k < job_.vocabulary) {
-            select_largest(values, job_.vocabulary, k, found);
-            double sum = 0;
-            for (Candidate& candidate : found) sum += candidate.value = weights[candidate.id];
-            if (nucleus) cut(found, job_.top_p[row_] * sum);
-            return true;
-        }
-        if (nucleus) {
-            select_nucleus(weights, job_.vocabulary, job_.top_p[row_], total, found);
+        select_largest(values, job_.vocabulary, k, found);
+        float* weights = space_.weights.data();
+        for (int64_t i = 0; i < k; ++i) weights[i] = found[i].value;
+        exponentials(weights, k, softmax, weights);
+        double sum = 0;
+        for (int64_t i = 0; i < k; ++i) sum += found[i].value = weights[i];
+        if (job_.top_p[row_] < 1) cut(found, job_.top_p[row_] * sum);
+    }
+
+    // Candidates under top_p, with their weights; those under min_p when only that is on. False for no filter.
+    bool keep_likely(const float* weights, double total) {
+        auto& found = space_.candidates;
+        int32_t* indices = space_.indices.data();
+        if (job_.top_p[row_] < 1) {
+            select_nucleus(weights, job_.vocabulary, job_.top_p[row_], total, indices, space_.spare, found);
             return true;
         }
         if (job_.min_p[row_] <= 0) return false;
         found.clear();
-        for (int64_t i = 0; i < job_.vocabulary; ++i)
-            if (weights[i] >= job_.min_p[row_]) found.push_back({weights[i], static_cast<int32_t>(i)});
+        const int64_t count = kernels().at_least(weights, 0, job_.vocabulary, job_.min_p[row_], indices);
+        for (int64_t i = 0; i < count; ++i) found.push_back({weights[indices[i]], indices[i]});
         return true;
+    }
+
+    static double exponentials(const float* values, int64_t count, const Softmax& softmax, float* weights) {
+        return kernels().exponentials(values, count, softmax.maximum, softmax.factor, weights);
     }
 
     static void cut(std::vector<Candidate>& found, double enough) {

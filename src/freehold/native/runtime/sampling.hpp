@@ -29,7 +29,7 @@ struct SamplingJob {
     const uint32_t* masks;          // [masks][mask_words], a set bit allows a token
     int64_t mask_words;
     const int32_t* mask_rows;       // which mask a row has; -1 for none
-    const int32_t* top_logprobs;
+    const int32_t* top_logprobs;    // -1 reports nothing, not even the token that was drawn
     int64_t top_width;
 
     int32_t* token_ids;
