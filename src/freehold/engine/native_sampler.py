@@ -42,14 +42,16 @@ class NativeSampler:
             FreeholdError: from some row nothing can be drawn.
         """
         result = sample(logits, self._with_histories(rows))
-        if result.status.any():
-            raise FreeholdError(_REASONS[RowStatus(result.status.max())])
-        return [_output(result, index, row) for index, row in enumerate(rows)]
+        worst = max(result.status.tolist(), default=RowStatus.OK)
+        if worst != RowStatus.OK:
+            raise FreeholdError(_REASONS[RowStatus(worst)])
+        token_ids = result.token_ids.tolist()
+        return [_output(result, index, token_ids[index], row.options.logprobs) for index, row in enumerate(rows)]
 
     def _with_histories(self, rows: Sequence[SamplingRow]) -> SamplingArrays:
-        """The arrays of this step: what changes with every token is added to what does not."""
+        """The arrays of this step: what changes with every token is written to what does not, or added to it."""
         arrays = self._constant([row.options for row in rows])
-        arrays = replace(arrays, position=np.array([row.index for row in rows], np.uint64))
+        arrays.position[:] = [row.index for row in rows]
         if not any(_needs_history(row.options) for row in rows):
             return arrays
         histories = [(*row.tokens, *row.drafted) if _needs_history(row.options) else () for row in rows]
@@ -87,8 +89,7 @@ def _constant_arrays(options: Sequence[SamplingOptions]) -> SamplingArrays:
     )
 
 
-def _output(result: SampleResult, index: int, row: SamplingRow) -> TokenOutput:
-    token_id, count = int(result.token_ids[index]), row.options.logprobs
+def _output(result: SampleResult, index: int, token_id: int, count: int | None) -> TokenOutput:
     if count is None:
         return TokenOutput(token_id)
     ids, values = result.top_ids[index, :count].tolist(), result.top_logprobs[index, :count].tolist()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
@@ -35,17 +33,24 @@ class Part:
 
 def to_batch(parts: Listing[Part]) -> Batch:
     """The parts' numbers as arrays, in their order."""
-    offsets = _ends(len(part.token_ids) for part in parts)
-    positions = [np.arange(part.start, part.start + len(part.token_ids), dtype=np.int32) for part in parts]
-    wanted = [np.arange(end - part.wanted, end, dtype=np.int32) for part, end in zip(parts, offsets[1:], strict=True)]
+    token_ids, positions, offsets, wanted = list[int](), list[int](), [0], list[int]()
+    tables, table_offsets = array("i"), [0]
+    for part in parts:
+        token_ids += part.token_ids
+        positions += range(part.start, part.start + len(part.token_ids))
+        end = len(token_ids)
+        offsets.append(end)
+        tables += part.blocks
+        table_offsets.append(len(tables))
+        wanted += range(end - part.wanted, end)
     slots = [part.slots for part in parts if part.slots is not None]
     return Batch(
-        token_ids=np.array([token_id for part in parts for token_id in part.token_ids], np.int32),
-        positions=np.concatenate(positions),
-        offsets=offsets,
-        block_tables=np.concatenate([view(part.blocks) for part in parts]),
-        block_offsets=_ends(len(part.blocks) for part in parts),
-        logit_rows=np.concatenate(wanted),
+        token_ids=np.array(token_ids, np.int32),
+        positions=np.array(positions, np.int32),
+        offsets=np.array(offsets, np.int32),
+        block_tables=view(tables),
+        block_offsets=np.array(table_offsets, np.int32),
+        logit_rows=np.array(wanted, np.int32),
         state_reads=np.array([pair.read for pair in slots], np.int32),
         state_writes=np.array([pair.write for pair in slots], np.int32),
     )
@@ -54,8 +59,3 @@ def to_batch(parts: Listing[Part]) -> Batch:
 def view(blocks: array[int]) -> Int32Array:
     """Block numbers as an array that shares their memory. They cannot grow or shrink as long as it lives."""
     return np.frombuffer(blocks, np.int32)
-
-
-def _ends(counts: Iterable[int]) -> Int32Array:
-    """[0, c0, c0 + c1, ...]"""
-    return np.array([0, *accumulate(counts)], np.int32)

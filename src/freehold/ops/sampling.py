@@ -110,6 +110,9 @@ class SamplingArrays:
         )
 
 
+_OPTIONS = tuple(field.name for field in fields(SamplingArrays))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleResult:
     """What was drawn.
@@ -140,17 +143,18 @@ def sample(logits: Float32Array, options: SamplingArrays) -> SampleResult:
         ValueError: an option or id is out of range, or an array has another size or type than it should.
     """
     rows = len(logits)
-    width = int(options.top_logprobs.max(initial=0))
+    width = max(options.top_logprobs.tolist(), default=0)
+    shape = (rows, max(width, 0))
     result = SampleResult(
         token_ids=np.empty(rows, np.int32),
         logprobs=np.empty(rows, np.float32),
         status=np.empty(rows, np.uint8),
-        top_ids=np.full((rows, width), -1, np.int32),
-        top_logprobs=np.full((rows, width), -np.inf, np.float32),
+        top_ids=np.empty(shape, np.int32),
+        top_logprobs=np.empty(shape, np.float32),
     )
     _kernels.sample(
         logits=logits,
-        **{field.name: getattr(options, field.name) for field in fields(options)},
+        **{name: getattr(options, name) for name in _OPTIONS},
         token_ids=result.token_ids,
         logprobs=result.logprobs,
         status=result.status,

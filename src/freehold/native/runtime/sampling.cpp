@@ -51,6 +51,8 @@ public:
     void sample() {
         job_.token_ids[row_] = -1;
         job_.logprobs[row_] = std::numeric_limits<float>::quiet_NaN();
+        std::fill_n(job_.top_ids + row_ * job_.top_width, job_.top_width, -1);
+        std::fill_n(job_.top_values + row_ * job_.top_width, job_.top_width, -infinity);
         const LogitStatistics raw = kernels().logit_statistics(logits_, job_.vocabulary);
         if (!raw.finite) return finish(RowStatus::not_finite);
         if (reports()) {
