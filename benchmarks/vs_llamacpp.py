@@ -10,7 +10,8 @@ model's forward as the engine's runner calls it (prompts in the engine's chunks,
 llama.cpp's greedy sampler. A ratio is the median over the rounds of their time by ours, so more than 1 is faster.
 
 Precision: mean Kullback-Leibler divergence to float32 and share of equal most likely tokens, both sides with the same
-quantised file of trained weights, on texts that the float32 model wrote.
+quantised file of trained weights, on the second halves of texts that the float32 model wrote. Behind each pair is the
+standard error of its difference.
 
 The last line is JSON: `prefill`, `decode` and `batch16` are medians over the dense sizes for Q4_0 and Q4_K_M.
 """
@@ -66,9 +67,11 @@ def compare(path: Path, cells: Sequence[Cell], python: Path, threads: int, effor
 
 def precision_rows(found: Sequence[Precision]) -> list[list[object]]:
     """The table of distances from float32."""
-    rows: list[list[object]] = [["model", "type", "KL ours", "KL llama.cpp", "+-", "top-1 ours", "top-1 llama.cpp"]]
+    rows: list[list[object]] = [
+        ["model", "type", "KL ours", "KL llama.cpp", "+-", "top-1 ours", "top-1 llama.cpp", "+-"]
+    ]
     for one in found:
-        agreements = [f"{side.agreement:.2%}" for side in (one.ours, one.theirs)]
+        agreements = [f"{share:.2%}" for share in (one.ours.agreement, one.theirs.agreement, one.agreement_error)]
         rows.append([one.model, str(one.kind), one.ours.divergence, one.theirs.divergence, one.error, *agreements])
     return rows
 
@@ -96,7 +99,9 @@ def main() -> None:
             print(f"{shape} {kind}", flush=True)
             measured = compare(path, plan(shape, kind, quick=options.quick), python, options.threads, effort)
             results += [Result(shape, kind, one) for one in measured]
-    precision = [] if options.skip_precision else list(measure_precision(python, options.threads, kinds))
+    precision = []
+    if not options.skip_precision:
+        precision = list(measure_precision(python, options.threads, kinds, 64 if options.quick else 256))
     print("\n" + table(speed_rows(results, "llama.cpp")))
     if left_out:
         print(f"left out, for they need more memory than is free: {', '.join(left_out)}")

@@ -33,7 +33,8 @@ class Precision:
     """One trained model in one type.
 
     Attributes:
-        error: standard error of the difference between both sides' divergences: a smaller difference means nothing.
+        error, agreement_error: standard errors of the differences between both sides' divergences, and between their
+            agreements: a difference that is not a few times as large means nothing.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Precision:
     ours: Distance
     theirs: Distance
     error: float
+    agreement_error: float
 
 
 def distance(exact: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> Distance:
@@ -62,31 +64,44 @@ def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return result
 
 
-def measure_precision(python: Path, threads: int, kinds: Sequence[FileType]) -> Iterator[Precision]:
-    """All trained models that are there, in all types."""
+def measure_precision(python: Path, threads: int, kinds: Sequence[FileType], texts: int) -> Iterator[Precision]:
+    """All trained models that are there, in all types, on so many texts."""
     with Side("llama.cpp", [str(python), str(QUANTISER)]) as quantiser:
         for name, source in trained_folders().items():
             with written(source) as (scratch, exact):
-                texts = sampled_texts(exact)
-                reference = _our_logits(exact, texts)
+                sequences = sampled_texts(exact, texts)
+                reference = _our_logits(exact, sequences)
                 for kind in kinds:
                     path = quantised(exact, kind, quantiser)
-                    ours = _our_logits(path, texts)
+                    ours = _our_logits(path, sequences)
                     with llama_side(python, threads) as side:
-                        theirs = _their_logits(side, path, texts, scratch / "logits.npy")
-                    yield _compared(name, kind, reference, ours, theirs)
+                        theirs = _their_logits(side, path, sequences, scratch / "logits.npy")
+                    chosen = counted(sequences)
+                    yield compared(name, kind, reference[chosen], ours[chosen], theirs[chosen])
 
 
-def _compared(
+def counted(texts: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:
+    """Which of all positions count: those of each text's second half.
+
+    Texts of one model mostly begin in the same few ways. Counted, they would be the same positions again and again, of
+    which an error of the mean that takes all for independent says far too little.
+    """
+    return np.concatenate([np.arange(len(text)) >= len(text) // 2 for text in texts])
+
+
+def compared(
     name: str,
     kind: FileType,
     reference: npt.NDArray[np.float32],
     ours: npt.NDArray[np.float32],
     theirs: npt.NDArray[np.float32],
 ) -> Precision:
-    differences = divergences(reference, ours) - divergences(reference, theirs)
-    error = float(differences.std() / len(differences) ** 0.5)
-    return Precision(name, kind, distance(reference, ours), distance(reference, theirs), error)
+    """Both sides' distances, from the logits [positions, vocabulary] of all three."""
+    divergence = divergences(reference, ours) - divergences(reference, theirs)
+    best = reference.argmax(axis=1)
+    agreement = (ours.argmax(axis=1) == best).astype(np.float64) - (theirs.argmax(axis=1) == best)
+    errors = (float(difference.std() / len(difference) ** 0.5) for difference in (divergence, agreement))
+    return Precision(name, kind, distance(reference, ours), distance(reference, theirs), *errors)
 
 
 def _our_logits(path: Path, texts: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

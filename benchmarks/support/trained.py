@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY.parent / "shared" / "assets" / "weights"
 # Run by the Python that has llama-cpp-python.
 QUANTISER = REPOSITORY / "tests" / "parity" / "llama_cpp_peer.py"
-SEQUENCES, LONGEST = 32, 256
+LONGEST = 256
 FIRST_TOKEN = 1
 
 # What we write ourselves; llama.cpp's quantiser refuses Q4_0 where rows do not fill blocks. Q4_K is its own business.
@@ -78,9 +78,9 @@ def _exported(source: Path, dtype: WeightType, path: Path) -> Path:
     return path
 
 
-def sampled_texts(exact: Path) -> list[list[int]]:
+def sampled_texts(exact: Path, count: int) -> list[list[int]]:
     """Token ids as the model itself writes them: what it was trained on, without needing the data."""
-    with freehold.load(exact) as model:
+    with freehold.load(exact, max_waiting=count) as model:
         length = min(LONGEST, model.config.context_length)
         requests = [
             GenerationRequest(
@@ -88,7 +88,7 @@ def sampled_texts(exact: Path) -> list[list[int]]:
                 sampling=SamplingOptions(temperature=1, seed=seed),
                 stop=StopOptions(max_tokens=length - 1, ignore_eos=True),
             )
-            for seed in range(SEQUENCES)
+            for seed in range(count)
         ]
         streams = [model.engine.stream(request) for request in requests]
         return [[FIRST_TOKEN] + [token.token_id for output in stream for token in output.tokens] for stream in streams]

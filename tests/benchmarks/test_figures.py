@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.support.cells import Cell, Effort, Measured, Result, measure, summary
 from benchmarks.support.figures import percentile, print_result, ratio, table
 from benchmarks.support.files import FileType
-from benchmarks.support.precision import distance, divergences
+from benchmarks.support.precision import compared, counted, distance, divergences
 from benchmarks.support.sides import Side
 from benchmarks.vs_llamacpp import plan
 
@@ -69,6 +69,22 @@ def test_divergence_is_that_of_the_formula() -> None:
     exact, found = np.log(p).astype(np.float32), np.log(q).astype(np.float32)
     assert divergences(exact, found) == pytest.approx(expected, rel=1e-5)
     assert distance(exact, found).agreement == 0.5
+
+
+def test_the_errors_of_differences_are_those_of_their_means() -> None:
+    draw = np.random.default_rng(1)
+    exact, ours, theirs = (draw.standard_normal((500, 9)).astype(np.float32) for _ in range(3))
+    found = compared("model", FileType.Q4_0, exact, ours, theirs)
+    difference = divergences(exact, ours) - divergences(exact, theirs)
+    assert found.error == pytest.approx(difference.std() / 500**0.5)
+    hits = [(side.argmax(axis=1) == exact.argmax(axis=1)) for side in (ours, theirs)]
+    assert found.ours.agreement - found.theirs.agreement == pytest.approx(hits[0].mean() - hits[1].mean())
+    assert found.agreement_error == pytest.approx(np.std(hits[0] * 1.0 - hits[1]) / 500**0.5)
+    assert compared("model", FileType.Q4_0, exact, ours, ours).error == 0
+
+
+def test_only_the_second_half_of_each_text_counts() -> None:
+    assert counted([[1, 2, 3, 4], [5, 6, 7]]).tolist() == [False, False, True, True, False, True, True]
 
 
 def result(shape: str, kind: FileType, cell: Cell, times: float) -> Result:
