@@ -11,7 +11,7 @@ from freehold.engine.drafts import Draft, Room
 from freehold.engine.row_costs import RowCosts
 from freehold.engine.sequence import Sequence
 from freehold.engine.speculation import Speculation
-from tests.engine.simulation import BLOCK, Guesses, Simulation, fitting, make_scheduler, make_sequence, next_token
+from tests.engine.simulation import Guesses, Simulation, fitting, make_scheduler, make_sequence, next_token
 
 
 class Fixed(Speculation):
