@@ -81,20 +81,30 @@ class Attention(Mixer):
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
         qkv = self.qkv(ops, x)
-        tokens, queries, keys = step.batch.tokens, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        q = qkv[:, :queries].reshape(tokens, self.heads, self.head_dim)
-        k = qkv[:, queries : queries + keys].reshape(tokens, self.kv_heads, self.head_dim)
-        v = qkv[:, queries + keys : queries + 2 * keys].reshape(tokens, self.kv_heads, self.head_dim)
-        q, k = self.place(ops, q, k, step)
+        tokens, rotated = step.batch.tokens, self.heads + self.kv_heads
+        heads = qkv[:, : (rotated + self.kv_heads) * self.head_dim].reshape(tokens, -1, self.head_dim)
+        q, k = self.place(ops, heads[:, :rotated], step)
+        v = heads[:, rotated:]
         sinks = None if self.sinks is None else self.sinks.weight
         slopes = None if self.slopes is None else self.slopes.weight
         mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=slopes)
         if "gate" in self.qkv.parts:
-            mixed = ops.gate(mixed, qkv[:, queries + 2 * keys :], "sigmoid")
+            mixed = ops.gate(mixed, qkv[:, (rotated + self.kv_heads) * self.head_dim :], "sigmoid")
         return self.output(ops, mixed)
 
-    def place(self, ops: Ops, q: Array, k: Array, step: Step) -> tuple[Array, Array]:
-        """Tell queries [tokens, heads, head_dim] and keys [tokens, kv_heads, head_dim] where they are."""
+    def place(self, ops: Ops, heads: Array, step: Step) -> tuple[Array, Array]:
+        """Tell queries and keys where they are.
+
+        Args:
+            heads: [tokens, heads + kv_heads, head_dim], the queries before the keys. May be overwritten.
+
+        Returns:
+            queries [tokens, heads, head_dim] and keys [tokens, kv_heads, head_dim].
+        """
+        if self.q_norm is None and self.k_norm is None:
+            heads = ops.rope(heads, step.rotation) if self.rotated else heads
+            return heads[:, : self.heads], heads[:, self.heads :]
+        q, k = heads[:, : self.heads], heads[:, self.heads :]
         if self.q_norm is not None:
             q = self.q_norm(ops, q)
         if self.k_norm is not None:

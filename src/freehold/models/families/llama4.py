@@ -74,13 +74,12 @@ class Llama4Attention(Attention):
         self.normalised, self.epsilon = config.normalised, config.norm_epsilon
         self.temperature = config.temperature
 
-    def place(self, ops: Ops, q: Array, k: Array, step: Step) -> tuple[Array, Array]:
-        if not self.rotated:
-            return self._tempered(ops, q, step), k
-        q, k = ops.rope(q, step.rotation), ops.rope(k, step.rotation)
-        if self.normalised:
-            q, k = ops.rms_norm(q, None, self.epsilon), ops.rms_norm(k, None, self.epsilon)
-        return q, k
+    def place(self, ops: Ops, heads: Array, step: Step) -> tuple[Array, Array]:
+        if self.rotated:
+            heads = ops.rope(heads, step.rotation)
+            heads = ops.rms_norm(heads, None, self.epsilon) if self.normalised else heads
+        q, k = heads[:, : self.heads], heads[:, self.heads :]
+        return (q if self.rotated else self._tempered(ops, q, step)), k
 
     def _tempered(self, ops: Ops, q: Array, step: Step) -> Array:
         if self.temperature is None:
