@@ -30,7 +30,7 @@ FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t 
 template <int64_t block_bytes, int Tokens, int Panels>
 FREEHOLD_INLINE void prefetch_ahead(const uint8_t* block, int64_t panel_stride) {
     constexpr int64_t cache_line = 64;
-    constexpr int64_t ahead_for_one_token = 4096;
+    constexpr int64_t ahead_for_one_token = 8192;
     const int64_t ahead = Tokens == 1 ? ahead_for_one_token : Panels * panel_stride;
     for (int64_t line = 0; line < block_bytes; line += cache_line)
         __builtin_prefetch(block + ahead + line, 0, Tokens == 1 ? 0 : 3);
