@@ -25,7 +25,7 @@ from freehold.ops.base import AttentionCache, AttentionRules, LatentCache, Routi
 from freehold.ops.batch import Batch
 from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
 
-Weight = Literal["q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "mxfp4", "q8", "q8 16", "fp8", "f16", "f32"]
+Weight = Literal["q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "mxfp4", "q8", "fp8", "f16", "f32"]
 
 # More than the last-level cache that a share of a server's cores is likely to have.
 COLD_BYTES = 256 << 20
@@ -46,8 +46,7 @@ rng = np.random.default_rng(0)
 
 
 def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
-    """A weight: plain as in Q4_0 and Q8_0, with minimums as Q4_K had and in groups of 16 as Q6_K had before they got
-    formats of their own, or as it is stored."""
+    """A weight: plain as in Q4_0 and Q8_0, with minimums as AWQ has them, or in a format of its own."""
     if kind in ("f32", "f16"):
         codes = _kernels.empty(_kernels.packed_bytes(kind, rows, columns))
         codes.view(np.float32 if kind == "f32" else np.float16)[:] = 0.5
@@ -65,12 +64,11 @@ def random_matrix(kind: Weight, rows: int, columns: int) -> _kernels.Matrix:
     format_: Literal["q4", "q8"] = "q4" if kind.startswith("q4") else "q8"
     codes = _kernels.empty(_kernels.packed_bytes(format_, rows, columns))
     codes[:] = np.resize(rng.integers(0, 256, 1 << 16, np.uint8), len(codes))
-    group = 16 if kind == "q8 16" else 32
-    scales: npt.NDArray[np.float16 | np.float32] = np.full(-(-rows // 8) * 8 * columns // group, 0.01, np.float16)
+    scales: npt.NDArray[np.float16 | np.float32] = np.full(-(-rows // 8) * 8 * columns // 32, 0.01, np.float16)
     if kind == "q4 minimum":
         scales = scales.astype(np.float32)
         return _kernels.Matrix(format_, rows, columns, codes, scales, scales.copy())
-    return _kernels.Matrix(format_, rows, columns, codes, scales, group=group, offset=8 if kind == "q4" else 0)
+    return _kernels.Matrix(format_, rows, columns, codes, scales, offset=8 if kind == "q4" else 0)
 
 
 def fastest(runs: Sequence[Callable[[], object]], seconds: float) -> float:

@@ -38,7 +38,7 @@ from freehold import _kernels
 from freehold.ops.base import AttentionCache, LatentCache
 
 ROWS, COLUMNS = 8192, 2048
-WEIGHTS: tuple[Weight, ...] = ("q4", "q4 minimum", "q8", "q8 16", "f16", "f32")
+WEIGHTS: tuple[Weight, ...] = ("q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "q8", "f16", "f32")
 FLOATS: tuple[Weight, ...] = ("f16", "f32")
 MANY_ROWS = 256
 PROMPT, DECODED_AT, STEPS = 256, 64, 16

@@ -26,7 +26,6 @@ class Matrix:
         codes: npt.NDArray[np.uint8],
         scales: npt.NDArray[Any] | None = None,
         minimums: npt.NDArray[Any] | None = None,
-        group: int = 32,
         offset: int = 0,
     ) -> None: ...
     @property
@@ -43,8 +42,6 @@ class Matrix:
     def scales(self) -> npt.NDArray[Any] | None: ...
     @property
     def minimums(self) -> npt.NDArray[Any] | None: ...
-    @property
-    def group(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property

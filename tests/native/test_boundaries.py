@@ -182,7 +182,6 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
             "codes": np.zeros(128, np.uint8),
             "scales": np.zeros(8, np.float16),
             "minimums": np.zeros(8, np.float16),
-            "group": 32,
             "offset": 0,
         },
     ),
@@ -326,17 +325,16 @@ def test_what_makes_no_weight_is_refused() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"format": "q5"}, "format is 'q5', must be f32, f16, bf16, q4, q8, mxfp4, fp8, q4_k, q5_k or q6_k"),
         ({"scales": None}, "needs scales"),
-        ({"group": 16}, "group is 16, must be 32"),
         ({"offset": 16}, "offset is 16, must be from 0 to 15"),
         ({"rows": 2**31 - 1, "columns": 2**31 - 1}, "elements are more than"),
         ({"minimums": np.zeros(8, np.float32)}, "minimums is of type float32, must be float16"),
         ({"format": "mxfp4"}, "scales is of type float16, must be uint8"),
         ({"format": "mxfp4", "scales": np.zeros(7, np.uint8)}, r"scales.shape\[0\] is 7, must be 8"),
-        ({"format": "mxfp4", "minimums": scales}, "has neither minimums, nor a group or an offset of its own"),
+        ({"format": "mxfp4", "minimums": scales}, "has neither minimums nor an offset of its own"),
         ({"format": "fp8"}, r"codes.shape\[0\] is 128, must be 256"),
         ({"format": "fp8", "codes": np.zeros(256, np.uint8)}, "scales is of type float16, must be float32"),
         ({"format": "fp8", "columns": 129, "codes": np.zeros(1032, np.uint8)}, r"scales.shape\[0\] is 8, must be 16"),
-        ({"format": "fp8", "offset": 1, "codes": np.zeros(256, np.uint8)}, "has neither minimums, nor a group or"),
+        ({"format": "fp8", "offset": 1, "codes": np.zeros(256, np.uint8)}, "has neither minimums nor an offset"),
         ({"format": "f32", "codes": np.zeros(1024, np.uint8)}, "has neither scales nor minimums"),
     ]
     for changes, message in cases:
@@ -345,8 +343,6 @@ def test_what_makes_no_weight_is_refused() -> None:
     eight = {"format": "q8", "codes": np.zeros(256, np.uint8)}
     with pytest.raises(ValueError, match="offset is 1, must be from 0 to 0"):
         _kernels.Matrix(**plain | eight | {"offset": 1})
-    with pytest.raises(ValueError, match="group is 16, must be 32"):
-        _kernels.Matrix(**plain | eight | {"group": 16, "scales": np.zeros(16, np.float16), "minimums": scales})
 
     matrix = _kernels.Matrix(**plain)
     with pytest.raises(ValueError, match="at least one part"):

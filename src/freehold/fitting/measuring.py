@@ -74,7 +74,7 @@ def measure() -> float:
     codes = _kernels.empty(_kernels.packed_bytes("q8", ROWS, COLUMNS))
     codes.fill(1)  # pages that nobody wrote to are all the same page, which stays in the processor's cache
     scales = np.full(ROWS * COLUMNS // GROUP, 0.01, np.float16)
-    weight = _kernels.LinearWeight([_kernels.Matrix("q8", ROWS, COLUMNS, codes, scales, group=GROUP)])
+    weight = _kernels.LinearWeight([_kernels.Matrix("q8", ROWS, COLUMNS, codes, scales)])
     x, out = np.ones((1, COLUMNS), np.float32), np.empty((1, ROWS), np.float32)
     _kernels.linear(x, weight, out)
     seconds = []

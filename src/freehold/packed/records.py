@@ -62,7 +62,6 @@ def _matrix_record(matrix: _kernels.Matrix, put: Put) -> dict[str, Any]:
         "codes": put(matrix.codes),
         "scales": None if matrix.scales is None else put(matrix.scales),
         "minimums": None if matrix.minimums is None else put(matrix.minimums),
-        "group": matrix.group,
         "offset": matrix.offset,
     }
 

@@ -56,7 +56,6 @@ const void* scale_array(const Array& array, const char* name, nb::dlpack::dtype 
 void set_float_scales(PackedMatrix& packed, const Array& scales) {
     const int64_t rows = packed.panels() * panel_rows;
     if (packed.format == Format::fp8) {
-        packed.group = fp8_block_columns;
         packed.scales = scale_array(scales, "scales", nb::dtype<float>(), rows * packed.fp8_blocks());
     } else {
         packed.offset = mxfp4_offset;
@@ -65,7 +64,7 @@ void set_float_scales(PackedMatrix& packed, const Array& scales) {
 }
 
 Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns, const Array& codes,
-                   std::optional<Array> scales, std::optional<Array> minimums, int64_t group, int64_t offset) {
+                   std::optional<Array> scales, std::optional<Array> minimums, int64_t offset) {
     const Format format = format_of(format_name);
     check_shape(rows, columns);
     check_superblocks(format, columns);
@@ -74,7 +73,6 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
     PackedMatrix packed{
         .format = format,
         .half_scales = false,
-        .group = static_cast<int>(group),
         .offset = static_cast<int>(offset),
         .rows = rows,
         .columns = columns,
@@ -83,35 +81,32 @@ Matrix make_matrix(const std::string& format_name, int64_t rows, int64_t columns
         .minimums = nullptr,
     };
     if (has_superblocks(format) || (!is_quantised(format) && format != Format::fp8)) {
-        if (has_superblocks(format) && (group != 32 || offset != 0))
-            refuse("a weight of format ", format_name, " has no group and no offset of its own");
+        if (has_superblocks(format) && offset != 0)
+            refuse("a weight of format ", format_name, " has no offset of its own");
         if (format == Format::q6_k) packed.offset = q6_k_offset;
         if (scales || minimums) refuse("a weight of format ", format_name, " has neither scales nor minimums beside it");
         return {packed, codes, {}, {}};
     }
     if (!scales) refuse("a weight of format ", format_name, " needs scales");
     if (format == Format::fp8 || format == Format::mxfp4) {
-        if (minimums || group != 32 || offset != 0)
-            refuse("a weight of format ", format_name, " has neither minimums, nor a group or an offset of its own");
+        if (minimums || offset != 0)
+            refuse("a weight of format ", format_name, " has neither minimums nor an offset of its own");
         set_float_scales(packed, *scales);
         return {packed, codes, *scales, {}};
     }
-    if (group != 32 && !(group == 16 && format == Format::q8 && !minimums))
-        refuse("group is ", group, ", must be 32 (or 16 for q8 without minimums)");
     in_range("offset", offset, 0, format == Format::q4 ? 15 : 0);
     packed.half_scales = scales->dtype() == half_type;
     const int64_t cells = packed.panels() * packed.blocks() * panel_rows;
     const auto type = packed.half_scales ? half_type : nb::dtype<float>();
-    packed.scales = scale_array(*scales, "scales", type, cells * (block_columns / group));
+    packed.scales = scale_array(*scales, "scales", type, cells);
     if (minimums) packed.minimums = scale_array(*minimums, "minimums", type, cells);
     return {packed, codes, *scales, minimums.value_or(Array())};
 }
 
 // A matrix that can tell what it was made from.
 Matrix remembered(const std::string& format, int64_t rows, int64_t columns, const Array& codes,
-                  std::optional<Array> scales, std::optional<Array> minimums, int64_t group, int64_t offset) {
-    Matrix matrix = make_matrix(format, rows, columns, codes, std::move(scales), std::move(minimums), group, offset);
-    matrix.group = group;
+                  std::optional<Array> scales, std::optional<Array> minimums, int64_t offset) {
+    Matrix matrix = make_matrix(format, rows, columns, codes, std::move(scales), std::move(minimums), offset);
     matrix.offset = offset;
     return matrix;
 }
@@ -245,7 +240,7 @@ void bind_weights(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<Matrix>(module, "Matrix")
         .def(nb::new_(&remembered), "format"_a, "rows"_a, "columns"_a, "codes"_a, "scales"_a = nb::none(),
-             "minimums"_a = nb::none(), "group"_a = 32, "offset"_a = 0)
+             "minimums"_a = nb::none(), "offset"_a = 0)
         .def_prop_ro("format", [](const Matrix& matrix) { return name_of(matrix.packed.format); })
         .def_prop_ro("rows", [](const Matrix& matrix) { return matrix.packed.rows; })
         .def_prop_ro("columns", [](const Matrix& matrix) { return matrix.packed.columns; })
@@ -253,7 +248,6 @@ void bind_weights(nb::module_& module) {
         .def_prop_ro("codes", [](const Matrix& matrix) { return array_of(matrix.codes); })
         .def_prop_ro("scales", [](const Matrix& matrix) { return array_of(matrix.scales); })
         .def_prop_ro("minimums", [](const Matrix& matrix) { return array_of(matrix.minimums); })
-        .def_prop_ro("group", [](const Matrix& matrix) { return matrix.group; })
         .def_prop_ro("offset", [](const Matrix& matrix) { return matrix.offset; })
         .def_prop_ro("bytes", &Matrix::bytes);
     nb::class_<LinearWeight>(module, "LinearWeight")

@@ -12,7 +12,7 @@ namespace freehold {
 struct Matrix {
     PackedMatrix packed;
     Array codes, scales, minimums;
-    int64_t group = 32, offset = 0;  // as they were given; `packed` has what the format makes of them
+    int64_t offset = 0;  // as it was given; `packed` has what the format makes of it
 
     int64_t bytes() const {
         return static_cast<int64_t>(codes.nbytes() + (scales.is_valid() ? scales.nbytes() : 0) +

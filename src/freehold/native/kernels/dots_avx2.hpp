@@ -9,9 +9,6 @@ constexpr int tile_tokens = 4;
 constexpr int tile_panels = 2;
 constexpr int sums_of_five_bits = 2;
 
-// As the 16 bits of a sum take up the columns.
-constexpr int64_t sum_of_column(int64_t column) { return column / 2 % 2; }
-
 // Left alone, GCC computes all products of a block before it adds any of them up, and spills most of them.
 FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
 
@@ -48,8 +45,8 @@ template <int>
 struct NibbleDot {
     __m256i sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) {
-        return {_mm256_mullo_epi16(_mm256_set1_epi32(pairs), _mm256_set1_epi16(factor))};
+    FREEHOLD_INLINE NibbleDot start(int32_t sums, int16_t factor) {
+        return {_mm256_mullo_epi16(_mm256_set1_epi32(sums), _mm256_set1_epi16(factor))};
     }
     FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {_mm256_set1_epi32(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
@@ -78,7 +75,7 @@ template <int>
 struct ByteDot {
     __m256i sums;
 
-    FREEHOLD_INLINE ByteDot start(int32_t, int, int) { return {_mm256_setzero_si256()}; }
+    FREEHOLD_INLINE ByteDot start(int32_t) { return {_mm256_setzero_si256()}; }
     inline __attribute__((always_inline)) void add(const ByteCodes<1>& codes, Quad quad) {
         const __m256i products = _mm256_maddubs_epi16(codes.magnitude, _mm256_sign_epi8(quad, codes.codes));
         sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));

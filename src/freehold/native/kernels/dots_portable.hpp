@@ -9,9 +9,6 @@ constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
 constexpr int sums_of_five_bits = 2;
 
-// As the 16 bits of a sum take up the columns.
-constexpr int64_t sum_of_column(int64_t column) { return column / 2 % 2; }
-
 using Shorts = int16_t __attribute__((vector_size(32)));
 using UnsignedShorts = uint16_t __attribute__((vector_size(32)));
 
@@ -63,7 +60,7 @@ template <int>
 struct NibbleDot {
     Shorts sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t pairs, int16_t factor) { return {(Shorts)broadcast(pairs) * factor}; }
+    FREEHOLD_INLINE NibbleDot start(int32_t sums, int16_t factor) { return {(Shorts)broadcast(sums) * factor}; }
     FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {(Shorts)broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, const Quad& quad) {
         sums += Halved::of_unsigned(codes).times(quad);
@@ -82,7 +79,7 @@ template <int>
 struct ByteDot {
     Ints sums;
 
-    FREEHOLD_INLINE ByteDot start(int32_t, int, int) { return {Ints{}}; }
+    FREEHOLD_INLINE ByteDot start(int32_t) { return {Ints{}}; }
     inline __attribute__((always_inline)) void add(const ByteCodes<1>& codes, const Quad& quad) {
         sums += sum_halves(codes.codes.times(quad));
     }

@@ -5,7 +5,6 @@
 // and 128 * S is taken off beforehand.
 #pragma once
 
-#include "kernels/layout.hpp"
 #include "kernels/panels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
@@ -14,26 +13,23 @@ constexpr int tile_tokens = 6;
 constexpr int tile_panels = 4;
 constexpr int sums_of_five_bits = 1;
 
-// The first is the sum of a block's first half.
-constexpr int64_t sum_of_column(int64_t column) { return column / (block_columns / 2); }
-
 FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
     return (Ints)_mm256_dpbusd_epi32((__m256i)sums, (__m256i)codes, (__m256i)quad);
 }
 FREEHOLD_INLINE WideInts multiply_bytes(WideInts sums, WideBytes codes, WideInts quad) {
     return (WideInts)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)codes, (__m512i)quad);
 }
-FREEHOLD_INLINE Ints add_products(Ints pairs, Ints factors) {
-    return (Ints)_mm256_madd_epi16((__m256i)pairs, (__m256i)factors);
+// Of the low 16 bits of each integer.
+FREEHOLD_INLINE Ints multiply_low(Ints sums, Ints factors) {
+    return (Ints)_mm256_madd_epi16((__m256i)sums, (__m256i)factors);
 }
-FREEHOLD_INLINE WideInts add_products(WideInts pairs, WideInts factors) {
-    return (WideInts)_mm512_madd_epi16((__m512i)pairs, (__m512i)factors);
+FREEHOLD_INLINE WideInts multiply_low(WideInts sums, WideInts factors) {
+    return (WideInts)_mm512_madd_epi16((__m512i)sums, (__m512i)factors);
 }
-// The first of two sums times one factor, plus the second times another; for every row.
+// For every row; both have 16 bits.
 template <int Panels>
-FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sums(int32_t pair, int16_t first, int16_t second) {
-    const auto factors = static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
-    return add_products(Rows<Panels>::broadcast(pair), Rows<Panels>::broadcast(factors));
+FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sum(int32_t sum, int16_t factor) {
+    return multiply_low(Rows<Panels>::broadcast(sum), Rows<Panels>::broadcast(int32_t{static_cast<uint16_t>(factor)}));
 }
 
 template <int Panels>
@@ -70,10 +66,8 @@ struct NibbleDot {
     using Ints = typename Rows<Panels>::Ints;
     Ints sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t pair, int16_t factor) {
-        return {multiply_sums<Panels>(pair, factor, factor)};
-    }
-    FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {Rows<Panels>::broadcast(sums)}; }
+    FREEHOLD_INLINE NibbleDot start(int32_t sum, int16_t factor) { return {multiply_sum<Panels>(sum, factor)}; }
+    FREEHOLD_INLINE NibbleDot start(int32_t sum) { return {Rows<Panels>::broadcast(sum)}; }
     inline __attribute__((always_inline)) void add(typename Rows<Panels>::Bytes codes, Ints quad) {
         sums = multiply_bytes(sums, codes, quad);
     }
@@ -95,11 +89,7 @@ struct ByteDot {
     using Ints = typename Rows<Panels>::Ints;
     Ints sums;
 
-    // For one of so many groups of a block.
-    FREEHOLD_INLINE ByteDot start(int32_t pair, int group, int groups) {
-        const bool whole = groups == 1;
-        return {multiply_sums<Panels>(pair, whole || group == 0 ? -128 : 0, whole || group == 1 ? -128 : 0)};
-    }
+    FREEHOLD_INLINE ByteDot start(int32_t sum) { return {multiply_sum<Panels>(sum, -128)}; }
     inline __attribute__((always_inline)) void add(const ByteCodes<Panels>& weight, Ints quad) {
         sums = multiply_bytes(sums, weight.codes, quad);
     }

@@ -13,7 +13,7 @@
 //     q4               [panel][block][step 0..3][8 rows][4]     low halves of the bytes are step s, high halves s + 4
 //     mxfp4            as q4
 //     fp8              [panel][column][8 rows]                  columns are not padded
-//     scales           [panel][block][group in block][8 rows]   one group of 32, or two of 16; float16 or float32
+//     scales           [panel][block][8 rows]                   float16 or float32
 //                                                               (mxfp4: one byte; fp8: float32, blocks of 128 columns)
 //     minimums         [panel][block][8 rows]                   optional, of the scales' type
 //     q4_k, q5_k, q6_k [panel][superblock]                      see below; they have no scales beside them
@@ -122,7 +122,6 @@ constexpr const Superblock& superblock_of(Format format) {
 struct PackedMatrix {
     Format format;
     bool half_scales;  // scales and minimums are float16, else float32
-    int group;         // columns that share a scale: 32 or 16, for fp8 128
     int offset;
     int64_t rows;
     int64_t columns;
@@ -142,8 +141,8 @@ struct QuantisedRows {
     int8_t* codes;
     float* scales;   // s
     float* sums;     // s * S
-    int32_t* pairs;  // two int16 that add up to S, parted as the instruction set wants them (sum_of_column in dots.hpp)
-    int32_t* q6_k_starts;  // [tokens][blocks][2], for each half of a block -q6_k_offset * S, as first_sums has it
+    int32_t* code_sums;    // S, as first_sums in dots.hpp has it
+    int32_t* q6_k_starts;  // [tokens][blocks][2], for each half of a block -q6_k_offset * S, likewise
 };
 
 }  // namespace freehold

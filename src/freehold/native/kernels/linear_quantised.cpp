@@ -41,23 +41,21 @@ struct Float4Nibbles {
     }
 };
 
-// The integer dot products of one block: Tokens x Vectors x the rows of so many Panels in a vector, for each group of the
-// block.
+// The integer dot products of one block: Tokens x Vectors x the rows of so many Panels in a vector.
 template <typename Meaning>
 struct Nibbles {
     static constexpr int64_t block_bytes = q4_block_bytes;
 
-    template <int Tokens, int Vectors, int Panels, int Groups>
+    template <int Tokens, int Vectors, int Panels>
     FREEHOLD_INLINE void dot(const LinearJob& job, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t* pairs,
-                             typename Rows<Panels>::Ints (&totals)[Groups][Tokens][Vectors]) {
-        static_assert(Groups == 1, "a group of 16 nibbles has no kernel");
+                             int64_t x_stride, const int32_t* sums,
+                             typename Rows<Panels>::Ints (&totals)[Tokens][Vectors]) {
         using Bytes = typename Rows<Panels>::Bytes;
         using Words = typename Rows<Panels>::Words;
         NibbleDot<Panels> dots[Tokens][Vectors];
         for (int t = 0; t < Tokens; ++t)
             for (int v = 0; v < Vectors; ++v)
-                dots[t][v] = NibbleDot<Panels>::start(pairs[t * (x_stride / block_columns)],
+                dots[t][v] = NibbleDot<Panels>::start(sums[t * (x_stride / block_columns)],
                                                       static_cast<int16_t>(-job.matrix->offset));
 #pragma GCC unroll 4
         for (int step = 0; step < 4; ++step) {
@@ -75,41 +73,37 @@ struct Nibbles {
             }
         }
         for (int t = 0; t < Tokens; ++t)
-            for (int v = 0; v < Vectors; ++v) totals[0][t][v] = dots[t][v].total();
+            for (int v = 0; v < Vectors; ++v) totals[t][v] = dots[t][v].total();
     }
 };
 
 struct SignedBytes8 {
     static constexpr int64_t block_bytes = q8_block_bytes;
 
-    template <int Tokens, int Vectors, int Panels, int Groups>
+    template <int Tokens, int Vectors, int Panels>
     FREEHOLD_INLINE void dot(const LinearJob&, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t* pairs,
-                             typename Rows<Panels>::Ints (&totals)[Groups][Tokens][Vectors]) {
-        constexpr int steps = 8 / Groups;
-#pragma GCC unroll 2
-        for (int group = 0; group < Groups; ++group) {
-            ByteDot<Panels> dots[Tokens][Vectors];
-            for (int t = 0; t < Tokens; ++t)
-                for (int v = 0; v < Vectors; ++v)
-                    dots[t][v] = ByteDot<Panels>::start(pairs[t * (x_stride / block_columns)], group, Groups);
+                             int64_t x_stride, const int32_t* sums,
+                             typename Rows<Panels>::Ints (&totals)[Tokens][Vectors]) {
+        ByteDot<Panels> dots[Tokens][Vectors];
+        for (int t = 0; t < Tokens; ++t)
+            for (int v = 0; v < Vectors; ++v)
+                dots[t][v] = ByteDot<Panels>::start(sums[t * (x_stride / block_columns)]);
 #pragma GCC unroll 8
-            for (int step = group * steps; step < (group + 1) * steps; ++step) {
-                ByteCodes<Panels> weight[Vectors];
-                for (int v = 0; v < Vectors; ++v)
-                    weight[v] = ByteCodes<Panels>::load(codes + v * Panels * panel_stride + step * 32, panel_stride);
-                for (int t = 0; t < Tokens; ++t) {
-                    const auto quad = load_quad<Panels>(x + t * x_stride + step * 4);
-                    for (int v = 0; v < Vectors; ++v) dots[t][v].add(weight[v], quad);
-                }
+        for (int step = 0; step < 8; ++step) {
+            ByteCodes<Panels> weight[Vectors];
+            for (int v = 0; v < Vectors; ++v)
+                weight[v] = ByteCodes<Panels>::load(codes + v * Panels * panel_stride + step * 32, panel_stride);
+            for (int t = 0; t < Tokens; ++t) {
+                const auto quad = load_quad<Panels>(x + t * x_stride + step * 4);
+                for (int v = 0; v < Vectors; ++v) dots[t][v].add(weight[v], quad);
             }
-            for (int t = 0; t < Tokens; ++t)
-                for (int v = 0; v < Vectors; ++v) totals[group][t][v] = dots[t][v].total();
         }
+        for (int t = 0; t < Tokens; ++t)
+            for (int v = 0; v < Vectors; ++v) totals[t][v] = dots[t][v].total();
     }
 };
 
-template <typename Codes, typename Scale, int Groups, bool HasMinimum>
+template <typename Codes, typename Scale, bool HasMinimum>
 struct QuantisedKernel {
     static constexpr int tokens = tile_tokens;
     static constexpr int panels = tile_panels;
@@ -124,33 +118,30 @@ struct QuantisedKernel {
         const int64_t panel_stride = blocks * Codes::block_bytes;
         const auto* codes = static_cast<const uint8_t*>(job.matrix->codes) + panel * panel_stride;
         using Element = typename Scale::Element;
-        const auto* scales = static_cast<const Element*>(job.matrix->scales) + panel * blocks * Groups * panel_rows;
+        const auto* scales = static_cast<const Element*>(job.matrix->scales) + panel * blocks * panel_rows;
         const auto* minimums = static_cast<const Element*>(job.matrix->minimums);
         if constexpr (HasMinimum) minimums += panel * blocks * panel_rows;
         const int8_t* x = job.quantised.codes + token * blocks * block_columns;
         const float* x_scales = job.quantised.scales + token * blocks;
         const float* x_sums = job.quantised.sums + token * blocks;
-        const int32_t* x_pairs = job.quantised.pairs + token * blocks;
+        const int32_t* x_code_sums = job.quantised.code_sums + token * blocks;
 
         typename Rows::Floats chains[Tokens][vectors] = {};
         for (int64_t block = 0; block < blocks; ++block) {
-            typename Rows::Ints totals[Groups][Tokens][vectors];
+            typename Rows::Ints totals[Tokens][vectors];
             for (int p = 0; p < Panels; ++p)
                 prefetch_ahead<Codes::block_bytes, Tokens, Panels>(
                     codes + p * panel_stride + block * Codes::block_bytes, panel_stride);
-            Codes::template dot<Tokens, vectors, in_vector, Groups>(
+            Codes::template dot<Tokens, vectors, in_vector>(
                 job, codes + block * Codes::block_bytes, panel_stride, x + block * block_columns,
-                blocks * block_columns, x_pairs + block, totals);
+                blocks * block_columns, x_code_sums + block, totals);
             for (int v = 0; v < vectors; ++v) {
                 const int64_t at = (v * in_vector * blocks + block) * panel_rows;
                 const int64_t apart = blocks * panel_rows * sizeof(Element);
-                for (int group = 0; group < Groups; ++group) {
-                    const auto scale =
-                        Scale::template load<in_vector>(scales + at * Groups + group * panel_rows, apart * Groups);
-                    for (int t = 0; t < Tokens; ++t)
-                        chains[t][v] = multiply_add(to_floats(totals[group][t][v]),
-                                                    scale * x_scales[t * blocks + block], chains[t][v]);
-                }
+                const auto scale = Scale::template load<in_vector>(scales + at, apart);
+                for (int t = 0; t < Tokens; ++t)
+                    chains[t][v] = multiply_add(to_floats(totals[t][v]), scale * x_scales[t * blocks + block],
+                                                chains[t][v]);
                 if constexpr (HasMinimum) {
                     const auto minimum = Scale::template load<in_vector>(minimums + at, apart);
                     for (int t = 0; t < Tokens; ++t)
@@ -175,17 +166,15 @@ void linear_quantised(const LinearJob& job, int64_t first_token, int64_t last_to
         using Scale = decltype(scale);
         const bool minimum = job.matrix->minimums != nullptr;
         if (job.matrix->format == Format::q4)
-            minimum ? run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, 1, true>{})
-                    : run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, 1, false>{});
-        else if (job.matrix->group == 16)
-            run(QuantisedKernel<SignedBytes8, Scale, 2, false>{});
+            minimum ? run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, true>{})
+                    : run(QuantisedKernel<Nibbles<PlainNibbles>, Scale, false>{});
         else if (minimum)
-            run(QuantisedKernel<SignedBytes8, Scale, 1, true>{});
+            run(QuantisedKernel<SignedBytes8, Scale, true>{});
         else
-            run(QuantisedKernel<SignedBytes8, Scale, 1, false>{});
+            run(QuantisedKernel<SignedBytes8, Scale, false>{});
     };
     if (job.matrix->format == Format::mxfp4)
-        return run(QuantisedKernel<Nibbles<Float4Nibbles>, PowerScale, 1, false>{});
+        return run(QuantisedKernel<Nibbles<Float4Nibbles>, PowerScale, false>{});
     job.matrix->half_scales ? with_scale(HalfScale{}) : with_scale(FloatScale{});
 }
 

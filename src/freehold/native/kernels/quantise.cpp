@@ -49,10 +49,9 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
         const int32_t pair[2] = {(total[0] + total[1]) + (total[4] + total[5]),   // columns 0, 1 of every four
                                  (total[2] + total[3]) + (total[6] + total[7])};  // columns 2, 3
         out.q6_k_starts[2 * block + half] = first_sums(-q6_k_offset * pair[0], -q6_k_offset * pair[1]);
-        for (int64_t i = 0; i < 2; ++i) sums[sum_of_column(half * block_columns / 2 + 2 * i)] += pair[i];
+        for (int64_t i = 0; i < 2; ++i) sums[i] += pair[i];
     }
-    const int16_t pairs[2] = {static_cast<int16_t>(sums[0]), static_cast<int16_t>(sums[1])};
-    out.pairs[block] = load_as<int32_t>(pairs);
+    out.code_sums[block] = first_sums(sums[0], sums[1]);
     out.scales[block] = scale;
     out.sums[block] = scale * static_cast<float>(sums[0] + sums[1]);
 }

@@ -63,13 +63,11 @@ void float8_row(const PackedMatrix& matrix, int64_t row, float* out) {
 // The same two roundings as GroupedTensor.float32: a product, then a sum where there are minimums.
 void quantised_row(const PackedMatrix& matrix, int64_t row, float* out) {
     const int64_t lane = row % panel_rows;
-    const int64_t groups = block_columns / matrix.group;
     for (int64_t column = 0; column < matrix.columns; ++column) {
         const int64_t block = row / panel_rows * matrix.blocks() + column / block_columns;
         const int64_t within = column % block_columns;
-        const int64_t group = block * groups + within / matrix.group;
         float value = code_value(matrix, block, lane, within) *
-                      scale_value(matrix, matrix.scales, group * panel_rows + lane);
+                      scale_value(matrix, matrix.scales, block * panel_rows + lane);
         if (matrix.minimums != nullptr) value += scale_value(matrix, matrix.minimums, block * panel_rows + lane);
         out[column] = value;
     }

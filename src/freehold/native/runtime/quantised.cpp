@@ -26,7 +26,7 @@ QuantisedRows reserve_quantised(int64_t rows, int64_t columns, Scratch& scratch)
         .codes = reinterpret_cast<int8_t*>(memory + 5 * cells),
         .scales = memory,
         .sums = memory + cells,
-        .pairs = reinterpret_cast<int32_t*>(memory + 2 * cells),
+        .code_sums = reinterpret_cast<int32_t*>(memory + 2 * cells),
         .q6_k_starts = reinterpret_cast<int32_t*>(memory + 3 * cells),
     };
 }
@@ -38,7 +38,7 @@ QuantisedRows rows_from(const QuantisedRows& rows, int64_t first) {
         .codes = rows.codes + cells * block_columns,
         .scales = rows.scales + cells,
         .sums = rows.sums + cells,
-        .pairs = rows.pairs + cells,
+        .code_sums = rows.code_sums + cells,
         .q6_k_starts = rows.q6_k_starts + 2 * cells,
     };
 }
@@ -47,7 +47,7 @@ void copy_row(const QuantisedRows& from, int64_t from_row, const QuantisedRows& 
     copy_cells(from.codes, from_row, to.codes, to_row, from.blocks * block_columns);
     copy_cells(from.scales, from_row, to.scales, to_row, from.blocks);
     copy_cells(from.sums, from_row, to.sums, to_row, from.blocks);
-    copy_cells(from.pairs, from_row, to.pairs, to_row, from.blocks);
+    copy_cells(from.code_sums, from_row, to.code_sums, to_row, from.blocks);
     copy_cells(from.q6_k_starts, from_row, to.q6_k_starts, to_row, 2 * from.blocks);
 }
 

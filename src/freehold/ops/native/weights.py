@@ -99,7 +99,7 @@ def _pack_float8(tensor: Tensor) -> _kernels.Matrix:
             f"tensor {tensor.info.name!r} cannot be held as FP8: {error}",
             hint="the weights are damaged; download the model again",
         ) from error
-    return _kernels.Matrix("fp8", rows, columns, out, _by_panel(scales, 1))
+    return _kernels.Matrix("fp8", rows, columns, out, _by_panel(scales))
 
 
 def _pack_mxfp4(tensor: Tensor) -> _kernels.Matrix:
@@ -110,7 +110,7 @@ def _pack_mxfp4(tensor: Tensor) -> _kernels.Matrix:
         nibbles, scales = mxfp4.nibbles_and_scales(chunk.in_blocks().data)
         mxfp4.check_scales(tensor.info.name, scales)
         _kernels.pack_codes(nibbles.reshape(-1, columns), "mxfp4", first, out)
-        panels.append(_by_panel(scales.reshape(-1, columns // BLOCK_COLUMNS), 1))
+        panels.append(_by_panel(scales.reshape(-1, columns // BLOCK_COLUMNS)))
     return _kernels.Matrix("mxfp4", rows, columns, out, np.concatenate(panels))
 
 
@@ -147,10 +147,9 @@ class _Groups:
     minimums: list[Float32Array]
 
     def add(self, grouped: GroupedTensor) -> None:
-        groups = BLOCK_COLUMNS // grouped.group
-        self.scales.append(_by_panel(grouped.scales, groups))
+        self.scales.append(_by_panel(grouped.scales))
         if grouped.minimums is not None:
-            self.minimums.append(_by_panel(grouped.minimums, 1))
+            self.minimums.append(_by_panel(grouped.minimums))
 
     def finish(self) -> tuple[npt.NDArray[np.float16 | np.float32], npt.NDArray[np.float16 | np.float32] | None]:
         scales = np.concatenate(self.scales)
@@ -183,7 +182,7 @@ def _pack_groups(tensor: Tensor, bits: int | None) -> _kernels.Matrix:
         groups.add(grouped)
     assert out is not None  # there is at least one row
     scales, minimums = groups.finish()
-    return _kernels.Matrix(target, rows, columns, out, scales, minimums, group=grouped.group, offset=grouped.offset)
+    return _kernels.Matrix(target, rows, columns, out, scales, minimums, offset=grouped.offset)
 
 
 def _quantised(chunk: Tensor, bits: int) -> GroupedTensor:
@@ -192,10 +191,10 @@ def _quantised(chunk: Tensor, bits: int) -> GroupedTensor:
     return quantise(pad_columns(chunk.float32(), BLOCK_COLUMNS), bits)
 
 
-def _by_panel(values: npt.NDArray[Scale], groups: int) -> npt.NDArray[Scale]:
-    """[rows, columns / group] -> flat [panel][block][group in block][8 rows], zeros for rows that are not there."""
+def _by_panel(values: npt.NDArray[Scale]) -> npt.NDArray[Scale]:
+    """[rows, blocks] -> flat [panel][block][8 rows], zeros for rows that are not there."""
     missing = -len(values) % ROWS_PER_PANEL
-    padded = np.pad(values, ((0, missing), (0, -values.shape[1] % groups)))
+    padded = np.pad(values, ((0, missing), (0, 0)))
     return np.ravel(padded.reshape(-1, ROWS_PER_PANEL, padded.shape[1]).transpose(0, 2, 1))
 
 
