@@ -43,7 +43,12 @@ FLOATS: tuple[Weight, ...] = ("f16", "f32")
 MANY_ROWS = 256
 PROMPT, DECODED_AT, STEPS = 256, 64, 16
 # The multiply-adds that a kernel's instruction set has at best, by our names for the sets, best first.
-INSTRUCTIONS = {"avx2": ("avx2",), "avx512": ("avx512_vnni", "avx512"), "neon": ("dotprod",)}
+INSTRUCTIONS = {
+    "avx2": ("avx2",),
+    "avx_vnni": ("avx_vnni",),
+    "avx512": ("avx512_vnni", "avx512"),
+    "neon": ("dotprod",),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def test_a_kernel_is_held_against_its_own_instruction_set_and_against_the_best()
     assert own_set(rates, "avx2") == "avx2"
     assert own_set(rates, "avx512") == "avx512_vnni"
     assert own_set({"avx2": 100.0, "avx512": 200.0}, "avx512") == "avx512"
+    assert own_set({"avx2": 100.0, "avx_vnni": 150.0, "avx512": 200.0}, "avx_vnni") == "avx_vnni"
     assert own_set(rates, "portable") == "avx512_vnni"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from freehold import _kernels
 
-COMPILED = ["portable", "avx2", "avx512"] if platform.machine() in ("x86_64", "AMD64") else ["portable"]
+COMPILED = ["portable", "avx2", "avx_vnni", "avx512"] if platform.machine() in ("x86_64", "AMD64") else ["portable"]
 
 
 @pytest.fixture(params=COMPILED)

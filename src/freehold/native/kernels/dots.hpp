@@ -9,7 +9,7 @@
 // signed codes of 8 bits.
 #pragma once
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #include "kernels/dots_vnni.hpp"
 #elif defined(__AVX2__)
 #include "kernels/dots_avx2.hpp"

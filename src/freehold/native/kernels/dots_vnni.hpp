@@ -9,9 +9,24 @@
 
 namespace freehold::FREEHOLD_ISA {
 
+constexpr int sums_of_five_bits = 1;
+
+// Products of the low 16 bits of each integer.
+FREEHOLD_INLINE Ints multiply_low(Ints sums, Ints factors) {
+    return (Ints)_mm256_madd_epi16((__m256i)sums, (__m256i)factors);
+}
+// Twice the floats of 4 bits, plus 12.
+FREEHOLD_INLINE __m128i float4_table() {
+    return _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+}
+FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
+    return (Bytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(float4_table()), (__m256i)nibbles);
+}
+
+#if defined(__AVX512VNNI__)
+
 constexpr int tile_tokens = 6;
 constexpr int tile_panels = 4;
-constexpr int sums_of_five_bits = 1;
 
 FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
     return (Ints)_mm256_dpbusd_epi32((__m256i)sums, (__m256i)codes, (__m256i)quad);
@@ -19,13 +34,24 @@ FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
 FREEHOLD_INLINE WideInts multiply_bytes(WideInts sums, WideBytes codes, WideInts quad) {
     return (WideInts)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)codes, (__m512i)quad);
 }
-// Of the low 16 bits of each integer.
-FREEHOLD_INLINE Ints multiply_low(Ints sums, Ints factors) {
-    return (Ints)_mm256_madd_epi16((__m256i)sums, (__m256i)factors);
-}
 FREEHOLD_INLINE WideInts multiply_low(WideInts sums, WideInts factors) {
     return (WideInts)_mm512_madd_epi16((__m512i)sums, (__m512i)factors);
 }
+FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
+    return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
+}
+
+#else
+
+constexpr int tile_tokens = 4;
+constexpr int tile_panels = 2;
+
+FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
+    return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)codes, (__m256i)quad);
+}
+
+#endif
+
 // For every row; both have 16 bits.
 template <int Panels>
 FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sum(int32_t sum, int16_t factor) {
@@ -35,17 +61,6 @@ FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sum(int32_t sum, int16_t fa
 template <int Panels>
 FREEHOLD_INLINE typename Rows<Panels>::Ints load_quad(const int8_t* from) {
     return Rows<Panels>::broadcast(load_as<int32_t>(from));
-}
-
-// Twice the floats of 4 bits, plus 12.
-FREEHOLD_INLINE __m128i float4_table() {
-    return _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
-}
-FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
-    return (Bytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(float4_table()), (__m256i)nibbles);
-}
-FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
-    return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
 }
 
 FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) { return first + second; }

@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(FREEHOLD_HAVE_AVX_VNNI)
+#include <cpuid.h>
+#endif
+
 namespace freehold {
 
 namespace portable {
@@ -11,6 +15,11 @@ extern const Kernels kernels;
 }
 #if defined(FREEHOLD_HAVE_AVX2)
 namespace avx2 {
+extern const Kernels kernels;
+}
+#endif
+#if defined(FREEHOLD_HAVE_AVX_VNNI)
+namespace avx_vnni {
 extern const Kernels kernels;
 }
 #endif
@@ -22,12 +31,25 @@ extern const Kernels kernels;
 
 namespace {
 
+#if defined(FREEHOLD_HAVE_AVX_VNNI)
+// Asked of the processor, since not every compiler that knows the instructions knows them in __builtin_cpu_supports.
+bool supports_avx_vnni() {
+    constexpr unsigned avx_vnni_bit = 1u << 4;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & avx_vnni_bit) != 0;
+}
+#endif
+
 std::vector<const Kernels*> available() {
     std::vector<const Kernels*> found{&portable::kernels};
 #if defined(FREEHOLD_HAVE_AVX2)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-        found.push_back(&avx2::kernels);
+    const bool has_avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    if (has_avx2) found.push_back(&avx2::kernels);
+#endif
+#if defined(FREEHOLD_HAVE_AVX_VNNI)
+    if (has_avx2 && supports_avx_vnni()) found.push_back(&avx_vnni::kernels);
 #endif
 #if defined(FREEHOLD_HAVE_AVX512)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
