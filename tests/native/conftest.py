@@ -9,7 +9,13 @@ import pytest
 
 from freehold import _kernels
 
-COMPILED = ["portable", "avx2", "avx_vnni", "avx512"] if platform.machine() in ("x86_64", "AMD64") else ["portable"]
+OPTIONAL = {
+    "x86_64": ["avx2", "avx_vnni", "avx512"],
+    "AMD64": ["avx2", "avx_vnni", "avx512"],
+    "aarch64": ["neon"],
+    "arm64": ["neon"],
+}
+COMPILED = ["portable", *OPTIONAL.get(platform.machine(), [])]
 
 
 @pytest.fixture(params=COMPILED)

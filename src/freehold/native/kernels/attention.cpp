@@ -123,7 +123,7 @@ float soften(float* scores, int64_t count, const float* sink) {
     Floats largest = broadcast(-__builtin_inff());
     for (int64_t i = 0; i < count; i += lanes) {
         const Floats values = load(scores + i);
-        largest = values > largest ? values : largest;
+        largest = larger_of(values, largest);
     }
     float maximum = largest[0];
     for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;

@@ -9,8 +9,8 @@
 // signed codes of 8 bits.
 #pragma once
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#include "kernels/dots_vnni.hpp"
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)
+#include "kernels/dots_four.hpp"
 #elif defined(__AVX2__)
 #include "kernels/dots_avx2.hpp"
 #else

@@ -9,8 +9,9 @@ constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
 constexpr int sums_of_five_bits = 2;
 
-using Shorts = int16_t __attribute__((vector_size(32)));
-using UnsignedShorts = uint16_t __attribute__((vector_size(32)));
+using EightShorts = int16_t __attribute__((vector_size(16)));
+using Shorts = Pair<EightShorts>;
+using UnsignedShorts = Pair<Halves>;
 
 // Bytes as the 16-bit numbers that plain instructions multiply: columns 0 and 2 of each row, and columns 1 and 3.
 struct Halved {
@@ -39,7 +40,7 @@ FREEHOLD_INLINE Ints sum_halves(Shorts sums) { return ((Ints)sums << 16 >> 16) +
 FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     const Bytes index = nibbles & 7;
     const Bytes magnitude = index + ((Bytes)(index > 4) & (index - 4)) + ((Bytes)(index == 7) & 2);
-    return nibbles > 7 ? 12 - magnitude : 12 + magnitude;
+    return select(nibbles > 7, 12 - magnitude, 12 + magnitude);
 }
 
 FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {

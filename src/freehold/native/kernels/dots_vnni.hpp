@@ -1,7 +1,4 @@
-// The dot products of dots.hpp with the instruction that multiplies four unsigned bytes by four signed ones and adds all
-// products to a sum of 32 bits.
-//
-// Nothing can overflow, so that codes of 8 bits need no other way than those of 4: with 128 added they are unsigned,
+// What dots_four.hpp lacks, with vpdpbusd, which multiplies unsigned bytes by signed ones: codes of 8 bits get 128 added,
 // and 128 * S is taken off beforehand.
 #pragma once
 
@@ -9,7 +6,7 @@
 
 namespace freehold::FREEHOLD_ISA {
 
-constexpr int sums_of_five_bits = 1;
+constexpr uint8_t byte_offset = 128;
 
 // Products of the low 16 bits of each integer.
 FREEHOLD_INLINE Ints multiply_low(Ints sums, Ints factors) {
@@ -59,56 +56,10 @@ FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sum(int32_t sum, int16_t fa
 }
 
 template <int Panels>
-FREEHOLD_INLINE typename Rows<Panels>::Ints load_quad(const int8_t* from) {
+using Quad = typename Rows<Panels>::Ints;
+template <int Panels>
+FREEHOLD_INLINE Quad<Panels> load_quad(const int8_t* from) {
     return Rows<Panels>::broadcast(load_as<int32_t>(from));
 }
-
-FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) { return first + second; }
-
-// An integer for each row.
-template <int Panels>
-struct RowScales {
-    using Ints = typename Rows<Panels>::Ints;
-    Ints values;
-
-    FREEHOLD_INLINE RowScales load(const uint8_t* from, int64_t apart) {
-        return {(Ints)Rows<Panels>::load_words(from, apart) << 24 >> 24};
-    }
-};
-
-template <int Panels>
-struct NibbleDot {
-    using Ints = typename Rows<Panels>::Ints;
-    Ints sums;
-
-    FREEHOLD_INLINE NibbleDot start(int32_t sum, int16_t factor) { return {multiply_sum<Panels>(sum, factor)}; }
-    FREEHOLD_INLINE NibbleDot start(int32_t sum) { return {Rows<Panels>::broadcast(sum)}; }
-    inline __attribute__((always_inline)) void add(typename Rows<Panels>::Bytes codes, Ints quad) {
-        sums = multiply_bytes(sums, codes, quad);
-    }
-    inline __attribute__((always_inline)) Ints total() const { return sums; }
-    inline __attribute__((always_inline)) Ints total(RowScales<Panels> scales) const { return sums * scales.values; }
-};
-
-template <int Panels>
-struct ByteCodes {
-    typename Rows<Panels>::Bytes codes;
-
-    FREEHOLD_INLINE ByteCodes load(const uint8_t* from, int64_t apart) {
-        return {Rows<Panels>::load_bytes(from, apart) ^ 0x80};
-    }
-};
-
-template <int Panels>
-struct ByteDot {
-    using Ints = typename Rows<Panels>::Ints;
-    Ints sums;
-
-    FREEHOLD_INLINE ByteDot start(int32_t sum) { return {multiply_sum<Panels>(sum, -128)}; }
-    inline __attribute__((always_inline)) void add(const ByteCodes<Panels>& weight, Ints quad) {
-        sums = multiply_bytes(sums, weight.codes, quad);
-    }
-    inline __attribute__((always_inline)) Ints total() const { return sums; }
-};
 
 }  // namespace freehold::FREEHOLD_ISA

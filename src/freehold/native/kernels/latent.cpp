@@ -47,8 +47,8 @@ struct Query {
 // One round of three that transpose eight vectors.
 FREEHOLD_INLINE void interleave(const Floats* from, Floats* to) {
     for (int i = 0; i < lanes / 2; ++i) {
-        to[2 * i] = __builtin_shufflevector(from[i], from[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-        to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+        to[2 * i] = interleave_low(from[i], from[i + 4]);
+        to[2 * i + 1] = interleave_high(from[i], from[i + 4]);
     }
 }
 FREEHOLD_INLINE void transpose(Floats* vectors) {

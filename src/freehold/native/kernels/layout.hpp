@@ -49,7 +49,7 @@
 // 15 * 127 * 2 products * 8 steps = 30480 < 32768, and the same bound holds with the offset taken off, so starting from
 // -offset * S costs nothing. For mxfp4, whose codes are at most 12 from the offset, the bound is 24384 on every way from
 // there. For q8 two products make up to 128 * 127 * 2 = 32512, so every step is widened to 32 bits.
-// Instructions that add up in 32 bits by themselves (dots_vnni.hpp) give the same integers with nothing to watch.
+// Instructions that add up in 32 bits by themselves (dots_four.hpp) give the same integers with nothing to watch.
 //
 // Blocks of q4_k are added up as those of q4, but those of q5_k and q6_k over half a block, four steps, in 16 bits: at
 // most 31 * 127 * 2 * 4 = 31496 for q5_k, and for q6_k, whose codes are at most 32 from the offset,

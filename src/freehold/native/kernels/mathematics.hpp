@@ -27,7 +27,7 @@ FREEHOLD_INLINE Floats exponential(Floats x) {
 
     const Words exponent = (bits<Words>(shifted) - bits<uint32_t>(round_to_integer) + 127) << 23;
     const Floats result = series * bits<Floats>(exponent);
-    return x < -87.3f ? Floats{} : result;
+    return select(x < -87.3f, Floats{}, result);
 }
 
 FREEHOLD_INLINE Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
@@ -44,10 +44,10 @@ FREEHOLD_INLINE Floats hyperbolic_tangent(Floats x) {
         series = multiply_add(series, square, broadcast(coefficient));
     const Floats small = multiply_add(series * square, x, x);
 
-    const Floats magnitude = x < 0.0f ? -x : x;
+    const Floats magnitude = select(x < 0.0f, -x, x);
     const Floats large = 1.0f - 2.0f / (exponential(2.0f * magnitude) + 1.0f);
-    const Floats signed_large = x < 0.0f ? -large : large;
-    return magnitude < 0.625f ? small : signed_large;
+    const Floats signed_large = select(x < 0.0f, -large, large);
+    return select(magnitude < 0.625f, small, signed_large);
 }
 
 // x * sigmoid(x) (Hendrycks and Gimpel 2016).
@@ -82,13 +82,13 @@ FREEHOLD_INLINE Floats normal_distribution(Floats x) {
     for (const float coefficient : coefficients) fit = multiply_add(fit, w, broadcast(coefficient));
 
     const Floats tail = exponential(-0.5f * head * head) * correction * (fit / (1.0f + a));
-    return x > 0.0f ? 1.0f - tail : tail;
+    return select(x > 0.0f, 1.0f - tail, tail);
 }
 
 // x times the normal distribution function (Hendrycks and Gimpel 2016).
 FREEHOLD_INLINE Floats gelu(Floats x) { return x * normal_distribution(x); }
 
 // NaN stays.
-FREEHOLD_INLINE Floats relu(Floats x) { return x < 0.0f ? Floats{} : x; }
+FREEHOLD_INLINE Floats relu(Floats x) { return select(x < 0.0f, Floats{}, x); }
 
 }  // namespace freehold::FREEHOLD_ISA

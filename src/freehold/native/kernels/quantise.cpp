@@ -6,8 +6,6 @@ namespace {
 
 constexpr int64_t vectors = block_columns / lanes;
 
-using EightCodes = int8_t __attribute__((vector_size(8)));
-
 // Below this a scale, or its inverse, would leave the normal range; such a block counts as zero.
 constexpr float smallest_maximum = 0x1p-100f;
 
@@ -22,7 +20,7 @@ FREEHOLD_INLINE uint32_t largest_magnitude(const Floats* values) {
     Words largest{};
     for (int64_t i = 0; i < vectors; ++i) {
         const Words magnitude = bits<Words>(values[i]) & 0x7fffffff;
-        largest = magnitude > largest ? magnitude : largest;
+        largest = larger_of(magnitude, largest);
     }
     uint32_t result = 0;
     for (int64_t lane = 0; lane < lanes; ++lane) result = largest[lane] > result ? largest[lane] : result;
@@ -43,7 +41,7 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
         Ints total{};
         for (int64_t i = half * vectors / 2; i < (half + 1) * vectors / 2; ++i) {
             const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
-            store_as(codes + i * lanes, __builtin_convertvector(rounded, EightCodes));
+            store_as(codes + i * lanes, narrow(rounded));
             total += rounded;
         }
         const int32_t pair[2] = {(total[0] + total[1]) + (total[4] + total[5]),   // columns 0, 1 of every four

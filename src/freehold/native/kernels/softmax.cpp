@@ -16,7 +16,7 @@ LogitStatistics logit_statistics(const float* logits, int64_t count) {
     Ints unusable[chains]{};
     for (Floats& one : largest) one = broadcast(-infinity);
     const auto note = [&](Floats values, int64_t chain) {
-        largest[chain] = values > largest[chain] ? values : largest[chain];
+        largest[chain] = larger_of(values, largest[chain]);
         unusable[chain] |= ~(values < infinity);  // true for NaN too
     };
     int64_t i = 0;

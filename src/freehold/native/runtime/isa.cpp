@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#if defined(FREEHOLD_HAVE_AVX_VNNI)
+#if defined(FREEHOLD_HAVE_AVX2)
 #include <cpuid.h>
+#endif
+#if defined(FREEHOLD_HAVE_NEON) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace freehold {
@@ -28,15 +31,39 @@ namespace avx512 {
 extern const Kernels kernels;
 }
 #endif
+#if defined(FREEHOLD_HAVE_NEON)
+namespace neon {
+extern const Kernels kernels;
+}
+#endif
 
 namespace {
 
+#if defined(FREEHOLD_HAVE_AVX2)
+enum Register { eax, ebx, ecx, edx };
+
+// For features that not every compiler which has their instructions knows in __builtin_cpu_supports.
+bool has_bit(unsigned leaf, unsigned subleaf, Register where, unsigned bit) {
+    unsigned found[4] = {};
+    return __get_cpuid_count(leaf, subleaf, &found[eax], &found[ebx], &found[ecx], &found[edx]) != 0 &&
+           (found[where] >> bit & 1) != 0;
+}
+bool has_f16c() { return has_bit(1, 0, ecx, 29); }
+#endif
 #if defined(FREEHOLD_HAVE_AVX_VNNI)
-// Asked of the processor, since not every compiler that knows the instructions knows them in __builtin_cpu_supports.
-bool supports_avx_vnni() {
-    constexpr unsigned avx_vnni_bit = 1u << 4;
-    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & avx_vnni_bit) != 0;
+bool has_avx_vnni() { return has_bit(7, 1, eax, 4); }
+#endif
+
+#if defined(FREEHOLD_HAVE_NEON)
+bool has_dot_products() {
+#if defined(__linux__)
+    constexpr unsigned long asimddp_bit = 1ul << 20;
+    return (getauxval(AT_HWCAP) & asimddp_bit) != 0;
+#elif defined(__APPLE__)
+    return true;  // all of Apple's own processors have them
+#else
+    return false;  // nobody to ask
+#endif
 }
 #endif
 
@@ -44,17 +71,19 @@ std::vector<const Kernels*> available() {
     std::vector<const Kernels*> found{&portable::kernels};
 #if defined(FREEHOLD_HAVE_AVX2)
     __builtin_cpu_init();
-    const bool has_avx2 =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (has_avx2) found.push_back(&avx2::kernels);
 #endif
 #if defined(FREEHOLD_HAVE_AVX_VNNI)
-    if (has_avx2 && supports_avx_vnni()) found.push_back(&avx_vnni::kernels);
+    if (has_avx2 && has_avx_vnni()) found.push_back(&avx_vnni::kernels);
 #endif
 #if defined(FREEHOLD_HAVE_AVX512)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
         found.push_back(&avx512::kernels);
+#endif
+#if defined(FREEHOLD_HAVE_NEON)
+    if (has_dot_products()) found.push_back(&neon::kernels);
 #endif
     return found;
 }
