@@ -9,7 +9,7 @@ NATIVE := $(shell find src/freehold/native -type f)
 PACKAGES := $(shell find src/freehold -name __init__.py)
 
 .DELETE_ON_ERROR:
-.PHONY: run serve test check format bench clean parity-llamacpp
+.PHONY: run serve test test-neon check format bench clean parity-llamacpp
 
 run: $(STAMPS)/base          ## the bundled model reads a message
 	@$(BIN)/freehold demo
@@ -19,6 +19,10 @@ serve: $(STAMPS)/base        ## OpenAI's API on port 8000; MODELS="..." serves o
 
 test: $(STAMPS)/dev          ## ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+# Needs Debian and its packages g++-aarch64-linux-gnu, qemu-user and cmake; everything else comes into build/arm.
+test-neon: $(STAMPS)/venv    ## the kernels' tests on an emulated 64-bit Arm processor; ARGS="..." goes to pytest
+	$(BIN)/python scripts/emulate_arm.py $(ARGS)
 
 # Builds the peer, for this processor, in an environment of its own, which takes ten minutes; FREEHOLD_LLAMA_PYTHON=...
 # names one that is there.
