@@ -24,6 +24,7 @@ from freehold.errors import (
     TemplateError,
     TokenizerError,
 )
+from freehold.models import Decoder
 from freehold.ops.batch import Batch
 from tests.support.tiny_folder import ASSISTANT, CONTEXT, write_tiny_model
 
@@ -209,9 +210,26 @@ def test_every_dtype_generates(folder: Path, dtype: str) -> None:
         assert model.generate("hello", **GREEDY)
 
 
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_caches_of_every_type_generate(folder: Path, backend: str) -> None:
+    """With codes of 8 bits logits are a little different, and half of the cache's room is enough."""
+    found = {}
+    for cache_type in ("q8", "f16", "f32"):
+        with freehold.load(folder, backend=backend, cache_type=cache_type) as model:
+            assert model.generate("hello", **GREEDY)
+            decoder = model.network
+            assert isinstance(decoder, Decoder)
+            found[cache_type] = model.logits([[1, 2, 3]])[0], decoder.cache_bytes_per_token()
+    (q8, q8_bytes), (f16, f16_bytes), (f32, f32_bytes) = found.values()
+    assert 0 < np.abs(f16 - f32).max() < np.abs(q8 - f32).max() < 0.05 * np.abs(f32).max()
+    assert (f32_bytes, q8_bytes) == (2 * f16_bytes, f16_bytes * (16 + 2 * 2) // 32)  # heads of 8 features
+
+
 def test_unknown_names_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'q5'.*q4"):
         freehold.load(folder, dtype="q5")
+    with pytest.raises(ConfigError, match="cache_type is 'q4'; known: q8, f16, f32"):
+        freehold.load(folder, cache_type="q4")
     with pytest.raises(BackendUnavailable, match="tpu"):
         freehold.load(folder, backend="tpu")
     with pytest.raises(ModelNotFound):

@@ -11,7 +11,8 @@ import torch
 from freehold.ops.base import AttentionRules
 from freehold.ops.batch import Batch
 from freehold.ops.torch import TorchOps
-from freehold.ops.torch.attention import Padding, TorchLayerCache
+from freehold.ops.torch.attention import Padding
+from freehold.ops.torch.cache import TorchLayerCache
 
 
 class ShortSequenceOps(TorchOps):

@@ -26,7 +26,7 @@ from freehold.models import Decoder, ModelConfig
 from freehold.models.encoder import Encoder
 from freehold.models.loading import Progress
 from freehold.models.network import Network
-from freehold.opening import open_model, require_decoder, require_text, weight_type
+from freehold.opening import cache_type_of, open_model, require_decoder, require_text, weight_type
 from freehold.ops.base import Array, LayerCache
 from freehold.ops.batch import Batch, in_groups
 from freehold.recommended import recommended_sampling
@@ -46,6 +46,7 @@ def load(
     *,
     backend: str = "native",
     dtype: str | None = None,
+    cache_type: str | None = None,
     context_length: int | None = None,
     draft_model: str | Path | None = None,
     observer: Observer | None = None,
@@ -58,8 +59,10 @@ def load(
         name_or_path: the name of a bundled or pulled model, a Hugging Face folder, or a .gguf file.
         backend: "native" (CPU) or "torch" (CUDA where there is one, else CPU).
         dtype: "q4", "q8", "f16" or "f32": what to hold the linear weights in; None keeps what is stored.
+        cache_type: "q8", "f16" or "f32": what to hold keys and values in; None takes 16 bits, and float32 where weights
+            are. "q8" takes little more than half the memory of "f16".
         context_length: most tokens of a sequence; None takes the model's own.
-        draft_model: a smaller model with the same vocabulary, named as `name_or_path` is and held in `dtype`, too. It
+        draft_model: a smaller model with the same vocabulary, named as `name_or_path` is and held in the same types. It
             guesses tokens that the model then verifies, several at once: faster where it guesses well, and the results
             are the same.
         observer: told of every request's timings.
@@ -69,16 +72,16 @@ def load(
     Raises:
         FreeholdError: of the kind that says what is wrong; see `freehold.errors`.
     """
-    held_in = weight_type(dtype)
+    held_in, kept_in = weight_type(dtype), cache_type_of(cache_type)
     opened = open_model(name_or_path)
     drafting = None if draft_model is None else open_model(draft_model)
     if drafting is not None:
         require_same_tokens(opened.named_tokenizer(), drafting.named_tokenizer())
-    network = opened.network(backend, held_in, progress)
+    network = opened.network(backend, held_in, kept_in, progress)
     draft = None
     if drafting is not None:
         require_decoder(network)
-        draft = require_decoder(drafting.network(backend, held_in, progress))
+        draft = require_decoder(drafting.network(backend, held_in, kept_in, progress))
     return Model(
         opened.name,
         network,

@@ -13,6 +13,7 @@ from freehold.models import Decoder
 from freehold.models.loading import PackedWeights, Progress, load_network
 from freehold.models.network import Network
 from freehold.ops import create_ops
+from freehold.ops.base import CACHE_TYPES, CacheType
 from freehold.packed.opening import packed_weights
 from freehold.store import resolve
 from freehold.store.home import Home
@@ -37,11 +38,24 @@ class Opened:
         """
         return NamedTokenizer(self.name, require_text(self.name, self.text).tokenizer)
 
-    def network(self, backend: str, dtype: WeightType | None, progress: Progress | None) -> Network:
-        """The model with its weights; see `freehold.load`."""
-        ops = create_ops(backend, exact=_is_exact(self.checkpoint, dtype))
+    def network(
+        self, backend: str, dtype: WeightType | None, cache_type: CacheType | None, progress: Progress | None
+    ) -> Network:
+        """The model with its weights; see `freehold.load`.
+
+        Raises:
+            ConfigError: a type for keys and values was asked for, and the model keeps none.
+        """
+        ops = create_ops(backend, exact=_is_exact(self.checkpoint, dtype), cache_type=cache_type)
         with _kept_weights(self.checkpoint, backend, dtype) as packed:
-            return load_network(self.checkpoint, ops, dtype, progress, packed)
+            network = load_network(self.checkpoint, ops, dtype, progress, packed)
+        if cache_type is not None and not isinstance(network, Decoder):
+            raise ConfigError(
+                f"cache_type is {cache_type!r}, but {network.config.architecture} embeds texts and keeps no keys and "
+                "values",
+                hint="load it without cache_type",
+            )
+        return network
 
 
 def open_model(name_or_path: str | Path) -> Opened:
@@ -91,6 +105,20 @@ def weight_type(dtype: str | None) -> WeightType | None:
     if dtype not in list(WeightType):
         raise ConfigError(f"dtype is {dtype!r}; known: {', '.join(WeightType)}")
     return WeightType(dtype)
+
+
+def cache_type_of(name: str | None) -> CacheType | None:
+    """The type of that name, for keys and values.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for known in CACHE_TYPES:
+        if name == known:
+            return known
+    if name is not None:
+        raise ConfigError(f"cache_type is {name!r}; known: {', '.join(CACHE_TYPES)}")
+    return None
 
 
 def _kept_weights(

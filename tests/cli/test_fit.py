@@ -73,6 +73,18 @@ def test_one_type(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["weight_bytes"] < found["parameters"]
 
 
+def test_a_cache_of_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = fitted(capsys, str(folder), "--context", "128", "--users", "3")
+    found = fitted(capsys, str(folder), "--context", "128", "--users", "3", "--cache-type", "q8")
+    assert (plain["cache_type"], found["cache_type"]) == (None, "q8")
+    assert found["cache_bytes_per_token"] == 3 * 2 * (12 + 16 + 2 * 2)  # a scale of two bytes for a key and for a value
+    assert found["cache_bytes"] == 3 * 128 * found["cache_bytes_per_token"]
+    assert found["weight_bytes"] == plain["weight_bytes"]
+    assert found["tokens_per_second"] > plain["tokens_per_second"]
+    assert main(["fit", str(folder), "--cache-type", "q8"]) == 0
+    assert "of context each kept in q8, tokens/s" in capsys.readouterr().out
+
+
 def test_model_with_weights_is_counted_as_it_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_tiny_model(tmp_path / "tiny")
     found = fitted(capsys, str(folder))

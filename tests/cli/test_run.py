@@ -32,13 +32,14 @@ def test_what_is_left_open_follows_the_recommendation(model: FakeModel) -> None:
 
 
 def test_loading_options_reach_the_loader(model: FakeModel) -> None:
-    options = ["--backend", "torch", "--dtype", "q8", "--context", "99", "--speculation", "off", "--draft-model", "y"]
-    assert main(["run", "org/x", "Hi", *options]) == 0
+    options = ["--backend", "torch", "--dtype", "q8", "--cache-type", "q8", "--context", "99", "--draft-model", "y"]
+    assert main(["run", "org/x", "Hi", *options, "--speculation", "off"]) == 0
     assert model.loads == [
         {
             "name": "org/x",
             "backend": "torch",
             "dtype": "q8",
+            "cache_type": "q8",
             "context": 99,
             "draft_model": "y",
             "speculation": "off",

@@ -87,6 +87,8 @@ def test_show_for_a_person(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "parameters     26.94 K\n" in shown
     assert "cache for 1000 tokens 128.0 kB" in shown
+    assert main(["show", str(folder), "--dtype", "q8", "--cache-type", "q8", "--context", "1000"]) == 0
+    assert "cache for 1000 tokens 80.0 kB" in capsys.readouterr().out
 
 
 def test_show_refuses_a_context_that_the_model_has_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

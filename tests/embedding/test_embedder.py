@@ -175,6 +175,11 @@ def test_models_that_write_do_not_embed_and_the_reverse(plain: Path, tmp_path: P
         writer.embed(["cab"])
 
 
+def test_an_encoder_keeps_nothing_that_could_have_a_type(plain: Path) -> None:
+    with pytest.raises(ConfigError, match="cache_type is 'q8', but BertModel embeds texts and keeps no keys"):
+        freehold.load(plain, cache_type="q8")
+
+
 def test_the_verb_prints_a_line_of_json_for_each_text(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["embed", str(plain), *TEXTS[:2]]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -91,7 +91,7 @@ def _seen(result: Collector) -> tuple[object, ...]:
     return as_bytes(result.tokens), pieces, result.last.finish_reason, usage.completion_tokens
 
 
-@pytest.fixture(scope="module", params=["llama-q4", "latent-q8", "chunks-q8"])
+@pytest.fixture(scope="module", params=["llama-q4", "latent-q8", "chunks-q8", "chunks-q8-codes"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     return make_model(request.param, tmp_path_factory.mktemp("models") / "tiny")
 

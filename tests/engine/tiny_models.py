@@ -14,6 +14,7 @@ from freehold.checkpoints.base import Checkpoint
 from freehold.engine.types import GenerationRequest, SamplingOptions, StopOptions, TokenOutput
 from freehold.models import Decoder, load_model
 from freehold.ops import create_ops
+from freehold.ops.base import CacheType
 from freehold.tensors import WeightType
 from tests.support.random_weights import random_checkpoint
 from tests.support.tiny_folder import write_tiny_model
@@ -107,26 +108,32 @@ def make_requests() -> list[GenerationRequest]:
     return requests
 
 
-MODELS = {
-    "llama-q4": WeightType.Q4,
-    "llama-q8": WeightType.Q8,
-    "llama-f32": WeightType.F32,
-    "linear-q8": WeightType.Q8,
-    "linear-f32": WeightType.F32,
-    "latent-q8": WeightType.Q8,
-    "chunks-q8": WeightType.Q8,
+# What weights are held in, and keys and values where that is not what goes with the weights.
+MODELS: dict[str, tuple[WeightType, CacheType | None]] = {
+    "llama-q4": (WeightType.Q4, None),
+    "llama-q8": (WeightType.Q8, None),
+    "llama-f32": (WeightType.F32, None),
+    "linear-q8": (WeightType.Q8, None),
+    "linear-f32": (WeightType.F32, None),
+    "latent-q8": (WeightType.Q8, None),
+    "chunks-q8": (WeightType.Q8, None),
+    "llama-q4-codes": (WeightType.Q4, "q8"),
+    "linear-q8-codes": (WeightType.Q8, "q8"),
+    "latent-q8-codes": (WeightType.Q8, "q8"),
+    "chunks-q8-codes": (WeightType.Q8, "q8"),
 }
 
 
 def make_model(name: str, folder: Path) -> Decoder:
     """One of MODELS; a folder that is not there yet may be written to."""
-    dtype = MODELS[name]
+    dtype, cache_type = MODELS[name]
     checkpoint: Checkpoint
     if name.startswith("llama"):
         checkpoint = open_checkpoint(write_tiny_model(folder))
     else:
         checkpoint = random_checkpoint(CONFIGURATIONS[name.partition("-")[0]])
-    return load_model(checkpoint, create_ops("native", exact=dtype is WeightType.F32), dtype)
+    ops = create_ops("native", exact=dtype is WeightType.F32, cache_type=cache_type)
+    return load_model(checkpoint, ops, dtype)
 
 
 def as_bytes(tokens: Sequence[TokenOutput]) -> bytes:

@@ -20,7 +20,7 @@ from freehold.models.blocks import ExpertsLinear, Leaf, Linear
 from freehold.models.decoder import Decoder
 from freehold.models.registry import FAMILIES
 from freehold.ops import create_ops
-from freehold.ops.base import DeltaCache
+from freehold.ops.base import CacheType, DeltaCache
 from freehold.tensors import WeightType
 from tests.fitting.models import LLAMA, MISTRAL, MIXTRAL, QWEN2, checkpoint, subject
 
@@ -62,20 +62,25 @@ def test_weights_take_what_was_predicted(config: dict[str, Any], dtype: WeightTy
     assert weight_bytes(found.parts, found.stored, dtype) == sum(held(leaf) for _, leaf in model.leaves())
 
 
-@pytest.mark.parametrize("dtype", [WeightType.F16, WeightType.F32])
+@pytest.mark.parametrize(
+    ("dtype", "cache_type"), [(WeightType.F16, None), (WeightType.F32, None), (WeightType.F32, "q8")]
+)
 @pytest.mark.parametrize("entry", ONE_OF_EACH, ids=lambda entry: entry.name)
-def test_caches_of_every_architecture_take_what_was_predicted(entry: Entry, dtype: WeightType) -> None:
+def test_caches_of_every_architecture_take_what_was_predicted(
+    entry: Entry, dtype: WeightType, cache_type: CacheType | None
+) -> None:
     found = subject_of(entry)
-    cache = Cache.of(found, dtype)
+    cache = Cache.of(found, dtype, cache_type)
     if not isinstance(found.model, Decoder):
         assert (cache.bytes_per_token, cache.state_bytes) == (0, 0)
         return
-    ops = create_ops("native", exact=dtype is WeightType.F32)
+    ops = create_ops("native", exact=dtype is WeightType.F32, cache_type=cache_type)
     kinds = [block.attention.cache() for block in found.model.blocks]
 
     def taken(blocks: int, states: int) -> int:
         layers = ops.create_cache(kinds, blocks, 16, states)
-        return sum(getattr(layer, field.name).nbytes for layer in layers for field in fields(layer))
+        arrays = [getattr(layer, field.name) for layer in layers for field in fields(layer)]
+        return sum(array.nbytes for array in arrays if array is not None)
 
     assert taken(4, 0) == 4 * 16 * cache.bytes_per_token
     assert taken(0, 3) == 3 * cache.state_bytes

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Ordered
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from freehold.ops.base import AttentionCache, AttentionRules
+from freehold.ops.base import CACHE_GROUP, AttentionCache, AttentionRules, CacheType
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeLayerCache, NativeOps
+from freehold.ops.native import NativeLatentCache, NativeLayerCache, NativeOps
 from tests.native.reference import Float32Array, Float64Array, random_values
 
 SCALE = 0.31
 CACHE_BLOCKS = 80
+BFLOAT_NAN = 0x7FC0
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,15 @@ def dirty_cache(ops: NativeOps, case: Case, block_size: int) -> NativeLayerCache
     """What earlier sequences left behind must not matter, not even NaN."""
     [cache] = ops.create_cache([AttentionCache(case.kv_heads, case.head_dim)], CACHE_BLOCKS, block_size)
     assert isinstance(cache, NativeLayerCache)
-    cache.keys.fill(np.nan)
-    cache.values.fill(np.nan)
+    soil(cache)
     return cache
+
+
+def soil(cache: NativeLayerCache | NativeLatentCache) -> None:
+    """Fill a cache with NaN: where it holds codes, by their scales."""
+    for array in (getattr(cache, one.name) for one in fields(cache)):
+        if array is not None:
+            array.fill({np.int8: 127, np.uint16: BFLOAT_NAN}.get(array.dtype.type, np.nan))
 
 
 def cuttings(tokens: int) -> Iterator[tuple[int, list[tuple[int, int]], list[int]]]:
@@ -109,6 +116,27 @@ def cuttings(tokens: int) -> Iterator[tuple[int, list[tuple[int, int]], list[int
         for chunk in (tokens, 1, 16, 7, 40):
             steps = [(start, min(start + chunk, tokens)) for start in range(0, tokens, chunk)]
             yield block_size, steps, [int(block) for block in rng.permutation(CACHE_BLOCKS)[: -(-tokens // block_size)]]
+
+
+def through_codes(x: npt.NDArray[np.floating]) -> Float32Array:
+    """What codes of 8 bits, with a scale for each 32 features, make of rows: `CacheType` says how."""
+    features = x.shape[-1]
+    grouped = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -features % CACHE_GROUP)]).astype(np.float32)
+    grouped = grouped.reshape(*x.shape[:-1], -1, CACHE_GROUP)
+    largest = np.abs(grouped).max(axis=-1, keepdims=True) / np.float32(127)
+    scales = ((largest.view(np.uint32) + np.uint32(0xFFFF)) & np.uint32(0xFFFF0000)).view(np.float32)
+    codes = np.round(grouped / np.where(scales > 0, scales, np.float32(1)))
+    assert np.abs(codes).max(initial=0) <= 127
+    held: Float32Array = (codes * scales).reshape(*x.shape[:-1], -1)[..., :features]
+    return held
+
+
+# What each type of cache makes of keys and values.
+STORED: dict[CacheType, Callable[[Float32Array], npt.NDArray[np.floating]]] = {
+    "q8": through_codes,
+    "f16": lambda x: x.astype(np.float16),
+    "f32": lambda x: x,
+}
 
 
 def formula(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache
+from freehold.ops.base import AttentionCache, CacheType
 from freehold.ops.batch import Batch
-from freehold.ops.native import CacheType, NativeLayerCache, NativeOps
+from freehold.ops.native import NativeOps
 from tests.native.sequences import (
+    STORED,
     Case,
     Sequence,
     attend,
@@ -21,6 +22,7 @@ from tests.native.sequences import (
     dirty_cache,
     formula,
     random_sequence,
+    through_codes,
     whole,
 )
 
@@ -31,6 +33,7 @@ CASES = [
     Case(7, 1, 8),
     Case(3, 3, 5, window=4),
     Case(10, 2, 33),
+    Case(8, 1, 80, window=40),
     Case(6, 2, 20, chunk=16),
     Case(4, 1, 9, softcap=1.5),
     Case(6, 3, 16, sinks=True),
@@ -44,7 +47,7 @@ CASES = [
     tokens=st.integers(1, 70),
     kv_heads=st.integers(1, 3),
     group=st.integers(1, 5),
-    head_dim=st.integers(1, 40),
+    head_dim=st.integers(1, 40) | st.sampled_from([64, 80, 96]),
     window=st.none() | st.integers(1, 80),
     chunk=st.none() | st.integers(1, 80),
     softcap=st.none() | st.floats(0.5, 50),
@@ -71,16 +74,13 @@ def test_equals_the_formula_in_float64(
     limits = (window, chunk) if causal else (None, None)
     case = Case(kv_heads * group, kv_heads, head_dim, *limits, softcap, causal, sinks, slopes)
     sequence = random_sequence(seed, tokens, case)
-    expected = formula(sequence.q, sequence.k, sequence.v, case.rules, **case.of_heads)
-    np.testing.assert_allclose(whole(NativeOps("f32"), case, sequence), expected, atol=3e-6)
-
-    halves = replace(sequence, **{name: getattr(sequence, name).astype(np.float16) for name in "kv"})
-    expected = formula(sequence.q, halves.k, halves.v, case.rules, **case.of_heads)
-    np.testing.assert_allclose(whole(NativeOps("f16"), case, sequence), expected, atol=3e-6)
+    for cache_type, stored in STORED.items():
+        expected = formula(sequence.q, stored(sequence.k), stored(sequence.v), case.rules, **case.of_heads)
+        np.testing.assert_allclose(whole(NativeOps(cache_type), case, sequence), expected, atol=3e-6)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("cache_type", ["f16", "f32"])
+@pytest.mark.parametrize("cache_type", STORED)
 def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: Case) -> None:
     ops = NativeOps(cache_type)
     tokens = 75
@@ -92,9 +92,10 @@ def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: 
         np.testing.assert_array_equal(np.concatenate([rows for [rows] in results]), expected)
 
 
-def test_neighbours_in_a_batch_change_no_bit(isa: str) -> None:
-    case = Case(6, 2, 24, window=30, chunk=32, softcap=3.0, sinks=True, slopes=True)
-    ops = NativeOps()
+@pytest.mark.parametrize("cache_type", STORED)
+def test_neighbours_in_a_batch_change_no_bit(isa: str, cache_type: CacheType) -> None:
+    case = Case(6, 2, 40, window=30, chunk=32, softcap=3.0, sinks=True, slopes=True)
+    ops = NativeOps(cache_type)
     lengths = [1, 50, 17, 33]
     sequences = [random_sequence(10 + i, n, case) for i, n in enumerate(lengths)]
     alone = [whole(ops, case, sequence) for sequence in sequences]
@@ -116,9 +117,10 @@ def test_neighbours_in_a_batch_change_no_bit(isa: str) -> None:
     np.testing.assert_array_equal(results[-1], whole(ops, case, fresh))
 
 
-def test_a_prefix_may_be_shared(isa: str) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_a_prefix_may_be_shared(isa: str, cache_type: CacheType) -> None:
     case = Case(4, 2, 16)
-    ops = NativeOps()
+    ops = NativeOps(cache_type)
     long = random_sequence(40, 32, case)
     cache = dirty_cache(ops, case, 16)
     attend(ops, case, [(long, 0, [3, 5])], cache)
@@ -129,42 +131,60 @@ def test_a_prefix_may_be_shared(isa: str) -> None:
 
 
 @pytest.mark.parametrize("case", [Case(8, 4, 24), Case(37, 1, 8, slopes=True)], ids=str)
-def test_the_number_of_threads_changes_nothing(isa: str, case: Case) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_the_number_of_threads_changes_nothing(isa: str, cache_type: CacheType, case: Case) -> None:
     """Not even where heads are spread over threads, since there are fewer KV heads than threads."""
     for tokens in (1, 90):
         sequence = random_sequence(50, tokens, case)
         results = []
         for threads in (1, 2, 5, 16):
             _kernels.set_threads(threads)
-            results.append(whole(NativeOps(), case, sequence))
+            results.append(whole(NativeOps(cache_type), case, sequence))
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
 
 
-def test_a_later_row_that_is_not_a_number_leaves_earlier_ones_alone(isa: str) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_a_later_row_that_is_not_a_number_leaves_earlier_ones_alone(isa: str, cache_type: CacheType) -> None:
     case = Case(4, 2, 16)
     sequence = random_sequence(60, 20, case)
-    clean = whole(NativeOps(), case, sequence)
-    for array in (sequence.q, sequence.k, sequence.v):
-        array[13] = np.nan
-    result = whole(NativeOps(), case, sequence)
-    np.testing.assert_array_equal(result[:13], clean[:13])
-    assert np.isnan(result[13:]).all()
+    ops = NativeOps(cache_type)
+    clean = whole(ops, case, sequence)
+    for wrong in (np.nan, np.inf):
+        for array in (sequence.k, sequence.v):
+            array[13] = wrong
+        result = whole(ops, case, sequence)
+        np.testing.assert_array_equal(result[:13], clean[:13])
+        assert np.isnan(result[13:]).all()
+
+
+@pytest.mark.parametrize("size", [1e30, 1.0, 1e-4, 1e-30, 1e-40, 0.0])
+def test_codes_hold_values_of_every_size(isa: str, size: float) -> None:
+    """The only position's value comes back as its codes hold it, each group within half a step of its own scale."""
+    case = Case(1, 1, 80)
+    sequence = random_sequence(80, 1, case)
+    sequence.v[:] *= np.float32(size)
+    sequence.v[:, :, 32:64] *= np.float32(1e-3)
+    result = whole(NativeOps("q8"), case, sequence)
+    np.testing.assert_array_equal(result, through_codes(sequence.v)[0])
+    for group in (slice(0, 32), slice(32, 64), slice(64, 80)):
+        value = sequence.v[0, 0, group]
+        np.testing.assert_allclose(result[0, group], value, atol=max(np.abs(value).max() / 252, 2.0**-133))
 
 
 def test_the_size_of_a_cache_is_what_it_says() -> None:
     layers = [AttentionCache(2, 64), AttentionCache(3, 24)]
-    for cache_type, bytes_each in (("f16", 2), ("f32", 4)):
+    elements, scales = 2 * (2 * 64 + 3 * 24), 2 * (2 * 2 + 3 * 1)
+    for cache_type, size in (("q8", elements + 2 * scales), ("f16", 2 * elements), ("f32", 4 * elements)):
         ops = NativeOps(cache_type)  # type: ignore[arg-type]
-        assert ops.cache_bytes(layers) == 2 * (2 * 64 + 3 * 24) * bytes_each
-        caches = ops.create_cache(layers, 5, 16)
-        sizes = [cache.keys.nbytes + cache.values.nbytes for cache in caches if isinstance(cache, NativeLayerCache)]
-        assert sum(sizes) == 5 * 16 * ops.cache_bytes(layers)
+        assert ops.cache_bytes(layers) == size
+        arrays = [getattr(cache, one.name) for cache in ops.create_cache(layers, 5, 16) for one in fields(cache)]
+        assert sum(array.nbytes for array in arrays if array is not None) == 5 * 16 * size
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="cache_type is 'q8', must be one of f16, f32"):
-        NativeOps("q8")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="cache_type is 'q4', must be one of q8, f16, f32"):
+        NativeOps("q4")  # type: ignore[arg-type]
     ops = NativeOps()
     for blocks, block_size in ((-1, 16), (1, 0), (1, -1)):
         with pytest.raises(ValueError, match="must be at least"):

@@ -56,6 +56,8 @@ def attention_arguments() -> dict[str, Any]:
         "block_offsets": ints(0, 1, 3),
         "keys": floats(4, 2, 1, 8, 8),
         "values": floats(4, 2, 8, 8),
+        "key_scales": None,
+        "value_scales": None,
         "scale": 1.0,
         "window": 0,
         "chunk": 0,
@@ -75,8 +77,33 @@ def latent_arguments() -> dict[str, Any]:
         "q": floats(5, 4, 10),
         "k": floats(5, 10),
         "keys": floats(4, 8, 10),
+        "scales": None,
         "latent": 6,
         "out": floats(5, 24),
+    }
+
+
+def coded_attention_arguments() -> dict[str, Any]:
+    """The same over codes of 8 bits, with heads of 40 features."""
+    return attention_arguments() | {
+        "q": floats(5, 4, 40),
+        "k": floats(5, 2, 40),
+        "v": floats(5, 2, 40),
+        "keys": np.zeros((4, 2, 1, 40, 8), np.int8),
+        "values": np.zeros((4, 2, 8, 40), np.int8),
+        "key_scales": np.zeros((4, 2, 1, 2, 8), np.uint16),
+        "value_scales": np.zeros((4, 2, 2, 8), np.uint16),
+        "out": floats(5, 160),
+    }
+
+
+def coded_latent_arguments() -> dict[str, Any]:
+    """Likewise, with keys of 40 features."""
+    return latent_arguments() | {
+        "q": floats(5, 4, 40),
+        "k": floats(5, 40),
+        "keys": np.zeros((4, 8, 40), np.int8),
+        "scales": np.zeros((4, 8, 2), np.uint16),
     }
 
 
@@ -151,7 +178,9 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "scale": (_kernels.scale, lambda: {"x": floats(3, 2, 8), "factor": 2.0}),
     "scale_rows": (_kernels.scale_rows, lambda: {"x": floats(3, 2, 8), "factors": floats(3)}),
     "attention": (_kernels.attention, attention_arguments),
+    "attention over codes": (_kernels.attention, coded_attention_arguments),
     "latent_attention": (_kernels.latent_attention, latent_arguments),
+    "latent_attention over codes": (_kernels.latent_attention, coded_latent_arguments),
     "experts": (_kernels.experts, experts_arguments),
     "head_linear": (
         _kernels.head_linear,
@@ -196,7 +225,9 @@ FREE_AXES = {
     ("scale", "x"): {0, 1, 2},
     ("scale_rows", "x"): {1, 2},
     ("attention", "values"): {2},
+    ("attention over codes", "values"): {2},
     ("latent_attention", "keys"): {0, 1},
+    ("latent_attention over codes", "keys"): {0, 1},
     ("pack_codes", "codes"): {0, 1},
     ("pack_codes", "out"): {0},
     ("pack_floats", "out"): {0},
@@ -253,7 +284,8 @@ def test_arrays_that_cannot_be_written_are_refused_as_results(name: str) -> None
 @pytest.mark.parametrize("name", CALLS)
 def test_whole_numbers_out_of_range_are_refused(name: str) -> None:
     call, arguments = CALLS[name]
-    fine = {("attention", argument, number) for argument in ("window", "chunk") for number in (0, 2**31)}
+    kinds = ("attention", "attention over codes")
+    fine = {(kind, argument, number) for kind in kinds for argument in ("window", "chunk") for number in (0, 2**31)}
     fine |= {(kind, argument, 0) for kind in CALLS for argument in ("first", "offset")}
     for argument, value in arguments().items():
         if not isinstance(value, int) or isinstance(value, bool):
@@ -285,6 +317,8 @@ def test_whole_numbers_out_of_range_are_refused(name: str) -> None:
         ({"k": floats(5, 0, 8), "v": floats(5, 0, 8)}, "q has 4 heads, which is not a multiple of k's 0"),
         ({"k": floats(5, 2, 9)}, r"v.shape\[2\] is 8, must be 9"),
         ({"keys": np.zeros((4, 2, 1, 8, 8), np.float16)}, "values is of type float32, must be float16"),
+        ({"keys": np.zeros((4, 2, 1, 8, 8), np.float64)}, "keys is of type float64, must be float32, float16 or int8"),
+        ({"key_scales": np.zeros((4, 2, 1, 1, 8), np.uint16)}, "key_scales are given, but only codes of int8 have"),
         ({"values": floats(4, 2, 0, 8)}, r"values.shape\[2\] is 0, must be from 1"),
         ({"window": -1}, "window is -1"),
         ({"chunk": -1}, "chunk is -1"),
@@ -302,6 +336,14 @@ def test_batches_that_do_not_fit_their_cache_are_refused(changes: dict[str, Any]
     if changes.keys() <= {"positions", "offsets", "block_tables", "block_offsets"}:
         with pytest.raises(ValueError, match=message):
             _kernels.latent_attention(**latent_arguments() | changes)
+
+
+def test_codes_without_scales_are_refused() -> None:
+    for argument in ("key_scales", "value_scales"):
+        with pytest.raises(ValueError, match=f"{argument} are missing for codes of int8"):
+            _kernels.attention(**coded_attention_arguments() | {argument: None})
+    with pytest.raises(ValueError, match="scales are missing for codes of int8"):
+        _kernels.latent_attention(**coded_latent_arguments() | {"scales": None})
 
 
 def test_token_ids_outside_the_vocabulary_are_refused() -> None:

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules, CacheKind, LatentCache
+from freehold.ops.base import AttentionCache, AttentionRules, CacheKind, CacheType, LatentCache
 from freehold.ops.batch import Batch
-from freehold.ops.native import CacheType, NativeLatentCache, NativeOps
+from freehold.ops.native import NativeLatentCache, NativeOps
 from tests.native.reference import Float32Array, random_values
-from tests.native.sequences import CACHE_BLOCKS, SCALE, batch_of, cuttings, formula
+from tests.native.sequences import CACHE_BLOCKS, SCALE, STORED, batch_of, cuttings, formula, soil
 
 RULES = AttentionRules(SCALE)
 
@@ -42,7 +42,7 @@ class Rows:
 
 
 # The last has more heads than one piece of work takes.
-CASES = [Case(5, 13, 6), Case(4, 16, 8), Case(1, 1, 0), Case(70, 24, 3)]
+CASES = [Case(5, 13, 6), Case(4, 16, 8), Case(1, 1, 0), Case(70, 40, 3)]
 
 
 def random_rows(seed: int, tokens: int, case: Case) -> Rows:
@@ -72,7 +72,7 @@ def dirty_cache(ops: NativeOps, case: Case, block_size: int) -> NativeLatentCach
     """What earlier sequences left behind must not matter, not even NaN."""
     [cache] = ops.create_cache([case.shape], CACHE_BLOCKS, block_size)
     assert isinstance(cache, NativeLatentCache)
-    cache.keys.fill(np.nan)
+    soil(cache)
     return cache
 
 
@@ -89,13 +89,14 @@ def test_equals_the_formula_in_float64(
 ) -> None:
     case = Case(heads, latent, rotated)
     rows = random_rows(seed, tokens, case)
-    for ops, keys in ((NativeOps("f32"), rows.k), (NativeOps("f16"), rows.k.astype(np.float16))):
+    for cache_type, stored in STORED.items():
+        keys = stored(rows.k)
         expected = formula(rows.q, keys[:, None], keys[:, None, :latent], RULES).reshape(tokens, heads, latent)
-        np.testing.assert_allclose(whole(ops, case, rows), expected, atol=3e-6)
+        np.testing.assert_allclose(whole(NativeOps(cache_type), case, rows), expected, atol=3e-6)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("cache_type", ["f16", "f32"])
+@pytest.mark.parametrize("cache_type", STORED)
 def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: Case) -> None:
     ops = NativeOps(cache_type)
     tokens = 75
@@ -108,8 +109,9 @@ def test_chunks_and_blocks_change_no_bit(isa: str, cache_type: CacheType, case: 
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_neighbours_in_a_batch_change_no_bit(isa: str, case: Case) -> None:
-    ops = NativeOps()
+@pytest.mark.parametrize("cache_type", STORED)
+def test_neighbours_in_a_batch_change_no_bit(isa: str, cache_type: CacheType, case: Case) -> None:
+    ops = NativeOps(cache_type)
     lengths = [1, 50, 17, 33]
     sequences = [random_rows(10 + 2 * i, n + 1, case) for i, n in enumerate(lengths)]
     alone = [whole(ops, case, rows) for rows in sequences]
@@ -127,9 +129,10 @@ def test_neighbours_in_a_batch_change_no_bit(isa: str, case: Case) -> None:
     np.testing.assert_array_equal(prefilled, whole(ops, case, fresh))
 
 
-def test_a_prefix_may_be_shared(isa: str) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_a_prefix_may_be_shared(isa: str, cache_type: CacheType) -> None:
     case = Case(6, 24, 8)
-    ops = NativeOps()
+    ops = NativeOps(cache_type)
     long, tail = random_rows(40, 32, case), random_rows(42, 9, case)
     cache = dirty_cache(ops, case, 8)
     attend(ops, case, [(long, 0, [3, 5, 1, 2])], cache)
@@ -138,25 +141,28 @@ def test_a_prefix_may_be_shared(isa: str) -> None:
     np.testing.assert_array_equal(result, whole(ops, case, both)[8:])
 
 
-def test_the_number_of_threads_changes_nothing(isa: str) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_the_number_of_threads_changes_nothing(isa: str, cache_type: CacheType) -> None:
     case = Case(70, 24, 8)
     for tokens in (1, 60):
         rows = random_rows(50, tokens, case)
         results = []
         for threads in (1, 2, 5, 16):
             _kernels.set_threads(threads)
-            results.append(whole(NativeOps(), case, rows))
+            results.append(whole(NativeOps(cache_type), case, rows))
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
 
 
-def test_a_later_row_that_is_not_a_number_leaves_earlier_ones_alone(isa: str) -> None:
+@pytest.mark.parametrize("cache_type", STORED)
+def test_a_later_row_that_is_not_a_number_leaves_earlier_ones_alone(isa: str, cache_type: CacheType) -> None:
     case = Case(6, 16, 8)
     rows = random_rows(60, 20, case)
-    clean = whole(NativeOps(), case, rows)
+    ops = NativeOps(cache_type)
+    clean = whole(ops, case, rows)
     for wrong in (np.nan, np.inf):
         rows.k[13] = wrong
-        result = whole(NativeOps(), case, rows)
+        result = whole(ops, case, rows)
         np.testing.assert_array_equal(result[:13], clean[:13])
         assert np.isnan(result[13:]).all()
 
@@ -173,13 +179,13 @@ def test_scores_that_rise_and_scores_far_below_are_weighed_right(isa: str) -> No
 
 def test_each_position_is_held_once() -> None:
     layers: list[CacheKind] = [LatentCache(512, 64), LatentCache(5, 2), AttentionCache(2, 8)]
-    for cache_type, bytes_each in (("f16", 2), ("f32", 4)):
+    for cache_type, sizes in (("q8", (576 + 36, 7 + 2, 32 + 8)), ("f16", (1152, 14, 64)), ("f32", (2304, 28, 128))):
         ops = NativeOps(cache_type)  # type: ignore[arg-type]
-        assert ops.cache_bytes(layers[:2]) == (576 + 7) * bytes_each
-        assert ops.cache_bytes(layers) == (576 + 7 + 32) * bytes_each
-        for layer, cache in zip(layers[:2], ops.create_cache(layers, 3, 5)[:2], strict=True):
+        assert ops.cache_bytes(layers) == sum(sizes)
+        for size, cache in zip(sizes[:2], ops.create_cache(layers, 3, 5)[:2], strict=True):
             assert isinstance(cache, NativeLatentCache)
-            assert cache.keys.nbytes == 3 * 5 * ops.cache_bytes([layer])
+            scales = 0 if cache.scales is None else cache.scales.nbytes
+            assert cache.keys.nbytes + scales == 3 * 5 * size
 
 
 @pytest.mark.parametrize(

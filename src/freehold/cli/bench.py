@@ -16,6 +16,7 @@ from freehold.cli.loading import loaded
 from freehold.cli.measuring import Clock, Workload, measure
 from freehold.cli.options import (
     BackendOption,
+    CacheTypeOption,
     ContextOption,
     DtypeOption,
     JsonOption,
@@ -46,6 +47,7 @@ def command(
     repeats: Annotated[int, typer.Option(min=1, help="Measurements, whose medians are printed.")] = 3,
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
+    cache_type: CacheTypeOption = None,
     context: ContextOption = None,
     speculation: SpeculationOption = "off",
     json: JsonOption = False,
@@ -62,6 +64,7 @@ def command(
         model,
         backend=backend,
         dtype=dtype,
+        cache_type=cache_type,
         context=context,
         observer=clock,
         prefix_cache=False,
@@ -76,6 +79,7 @@ def command(
         "model": model,
         "backend": backend,
         "dtype": dtype,
+        "cache_type": cache_type,
         "speculation": speculation,
         "load_seconds": load_seconds,
     }

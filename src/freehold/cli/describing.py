@@ -9,6 +9,7 @@ from pathlib import Path
 from freehold.checkpoints import Checkpoint, Naming, open_checkpoint
 from freehold.errors import InvalidRequest
 from freehold.fitting import Cache, Subject, parameters, subject_in, weight_bytes
+from freehold.ops.base import CacheType
 from freehold.store import list_models, resolve
 from freehold.tensors import TensorType, WeightType
 
@@ -45,11 +46,12 @@ class Description:
     cache_bytes: int
 
 
-def describe(name: str, dtype: WeightType | None, context: int | None) -> Description:
+def describe(name: str, dtype: WeightType | None, cache_type: CacheType | None, context: int | None) -> Description:
     """Describe a model by name, folder or file.
 
     Args:
         dtype: what its weights would be held in; None as they are stored.
+        cache_type: what keys and values would be held in; None for what goes with the weights.
         context: how long a sequence the cache would be for; None takes the model's own context.
 
     Raises:
@@ -80,7 +82,7 @@ def describe(name: str, dtype: WeightType | None, context: int | None) -> Descri
         disk_bytes=_disk_bytes(checkpoint) if stored is None else stored.size,
         context=context,
         weight_bytes=weight_bytes(subject.parts, subject.stored, dtype),
-        cache_bytes=context * Cache.of(subject, dtype).bytes_per_token,
+        cache_bytes=context * Cache.of(subject, dtype, cache_type).bytes_per_token,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freehold.catalogue import families
-from freehold.cli.options import DtypeOption, JsonOption
+from freehold.cli.options import CacheTypeOption, DtypeOption, JsonOption
 from freehold.cli.output import human_bytes, human_count, print_json, print_note, print_table
 from freehold.errors import UnsupportedArchitecture
 
@@ -39,6 +39,7 @@ def command(
     ] = None,
     users: Annotated[int, typer.Option("--users", min=1, help="Conversations at the same time.")] = 1,
     dtype: DtypeOption = None,
+    cache_type: CacheTypeOption = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure the memory's bandwidth again.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -55,16 +56,17 @@ def command(
     measured = bandwidth(again=measure)
     resources = Resources(available_bytes(), measured.bytes_per_second)
     types = DEFAULT_TYPES if dtype is None else (WeightType(dtype),)
+    estimated = partial(fit, resources=resources, users=users, types=types, cache_type=cache_type)
     if model is not None:
-        found = fit(find_subject(model), resources, context=context, users=users, types=types)
+        found = estimated(find_subject(model), context=context)
         print_json(_as_json(found, measured)) if json else _print_one(found, measured)
         return
-    fits, left_out = _catalogue(partial(fit, resources=resources, users=users, types=types), context)
+    fits, left_out = _catalogue(estimated, context)
     if json:
         print_json([_as_json(one, measured) for one in fits])
         return
     print_table(ALL_HEADER, [_summary(one) for one in fits], optional=ALL_OPTIONAL)
-    print(f"\n{_conditions(context, users, resources.available_bytes, measured)}")
+    print(f"\n{_conditions(context, users, cache_type, resources.available_bytes, measured)}")
     if left_out:
         print_note(f"left out, as not supported or described by the hub alone: {', '.join(left_out)}")
 
@@ -113,7 +115,7 @@ def _print_one(found: Fit, measured: Bandwidth) -> None:
     print(f"{found.name}: {found.architecture}, {human_count(found.parameters)} parameters{share}")
     print(f"licence: {found.licence or 'not stated'}\n")
     print_table(HEADER, [_row(one) for one in found.estimates], optional=OPTIONAL)
-    print(f"\n{_conditions(found.context, found.users, found.available_bytes, measured)}")
+    print(f"\n{_conditions(found.context, found.users, found.cache_type, found.available_bytes, measured)}")
 
 
 def _row(one: Estimate) -> list[str]:
@@ -121,11 +123,12 @@ def _row(one: Estimate) -> list[str]:
     return [_label(one), *map(human_bytes, sizes), _yes_or_no(one.fits), _speed(one.tokens_per_second)]
 
 
-def _conditions(context: int | None, users: int, available: int, measured: Bandwidth) -> str:
+def _conditions(context: int | None, users: int, cache_type: str | None, available: int, measured: Bandwidth) -> str:
     tokens = "up to 8192 tokens" if context is None else f"{context} tokens"
+    kept = "" if cache_type is None else f" kept in {cache_type}"
     return (
-        f"for {users} {'user' if users == 1 else 'users'} with {tokens} of context each, tokens/s for each of them; "
-        f"{human_bytes(available)} of memory available, read at {human_bytes(measured.bytes_per_second)}/s "
+        f"for {users} {'user' if users == 1 else 'users'} with {tokens} of context each{kept}, tokens/s for each of "
+        f"them; {human_bytes(available)} of memory available, read at {human_bytes(measured.bytes_per_second)}/s "
         f"(measured {measured.measured})"
     )
 

@@ -8,6 +8,7 @@ import typer
 
 BackendName = Literal["native", "torch"]
 DtypeName = Literal["q4", "q8", "f16", "f32"]
+CacheTypeName = Literal["q8", "f16", "f32"]
 SpeculationName = Literal["auto", "off"]
 
 ModelArgument = Annotated[
@@ -21,6 +22,13 @@ BackendOption = Annotated[
 ]
 DtypeOption = Annotated[
     DtypeName | None, typer.Option("--dtype", help="Hold the weights in this type; otherwise as they are stored.")
+]
+CacheTypeOption = Annotated[
+    CacheTypeName | None,
+    typer.Option(
+        "--cache-type",
+        help="Hold keys and values in this type (q8: half of f16); otherwise in 16 bits, or 32 where weights are.",
+    ),
 ]
 ContextOption = Annotated[
     int | None, typer.Option("--context", min=2, help="Most tokens of prompt and answer; otherwise the model's own.")

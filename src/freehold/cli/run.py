@@ -12,6 +12,7 @@ from freehold.cli.conversation import Conversation
 from freehold.cli.loading import loaded
 from freehold.cli.options import (
     BackendOption,
+    CacheTypeOption,
     ContextOption,
     DraftModelOption,
     DtypeOption,
@@ -39,6 +40,7 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Makes the random draws repeat.")] = None,
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
+    cache_type: CacheTypeOption = None,
     context: ContextOption = None,
     speculation: SpeculationOption = "auto",
     draft_model: DraftModelOption = None,
@@ -52,7 +54,13 @@ def command(
     text = _prompt(prompt)
     options = _options(temperature, max_tokens, seed)
     with loaded(
-        model, backend=backend, dtype=dtype, context=context, draft_model=draft_model, speculation=speculation
+        model,
+        backend=backend,
+        dtype=dtype,
+        cache_type=cache_type,
+        context=context,
+        draft_model=draft_model,
+        speculation=speculation,
     ) as opened:
         conversation = Conversation(opened, options, system)
         if not conversation.has_template:

@@ -11,7 +11,14 @@ import typer
 
 import freehold
 from freehold.catalogue import find
-from freehold.cli.options import BackendOption, ContextOption, DraftModelOption, DtypeOption, SpeculationOption
+from freehold.cli.options import (
+    BackendOption,
+    CacheTypeOption,
+    ContextOption,
+    DraftModelOption,
+    DtypeOption,
+    SpeculationOption,
+)
 from freehold.cli.output import styled
 from freehold.cli.progress import progress_bar
 from freehold.cli.verbs import WrongUsage
@@ -41,6 +48,7 @@ def command(
     max_sequences: Annotated[int, typer.Option(min=1, help="Requests computed together, per model.")] = 16,
     backend: BackendOption = "native",
     dtype: DtypeOption = None,
+    cache_type: CacheTypeOption = None,
     context: ContextOption = None,
     speculation: SpeculationOption = "auto",
     draft_model: DraftModelOption = None,
@@ -68,6 +76,7 @@ def command(
                     name,
                     backend=backend,
                     dtype=dtype,
+                    cache_type=cache_type,
                     context_length=context,
                     draft_model=draft_model,
                     max_sequences=max_sequences,

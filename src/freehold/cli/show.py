@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from freehold.cli.options import ContextOption, DtypeOption, JsonOption, ModelArgument
+from freehold.cli.options import CacheTypeOption, ContextOption, DtypeOption, JsonOption, ModelArgument
 from freehold.cli.output import human_bytes, human_count, print_json
 
 
 def command(
-    model: ModelArgument, *, context: ContextOption = None, dtype: DtypeOption = None, json: JsonOption = False
+    model: ModelArgument,
+    *,
+    context: ContextOption = None,
+    dtype: DtypeOption = None,
+    cache_type: CacheTypeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Describe a model, and the memory it needs on the processor: its weights, and a cache for one full context.
 
@@ -18,7 +23,7 @@ def command(
     from freehold.cli.describing import describe
     from freehold.tensors import WeightType
 
-    found = describe(model, None if dtype is None else WeightType(dtype), context)
+    found = describe(model, None if dtype is None else WeightType(dtype), cache_type, context)
     needed = found.weight_bytes + found.cache_bytes
     if json:
         print_json(asdict(found) | {"path": str(found.path), "memory_bytes": needed})

@@ -12,6 +12,7 @@ from freehold.fitting.needs import Cache, weights_read, workspace_bytes
 from freehold.fitting.parts import active_parameters, parameters, weight_bytes
 from freehold.fitting.subject import Subject
 from freehold.models import Decoder
+from freehold.ops.base import CacheType
 from freehold.tensors import WeightType
 
 DEFAULT_CONTEXT = 8192
@@ -33,10 +34,15 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked for: so many users at the same time, each at the end of a context of so many positions."""
+    """What is asked for: so many users at the same time, each at the end of a context of so many positions.
+
+    Attributes:
+        cache_type: what keys and values are held in; None for what goes with the weights.
+    """
 
     context: int
     users: int
+    cache_type: CacheType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Fit:
     Attributes:
         parameters, active_parameters: all, and those that a token is computed with, see `active_parameters`.
         context_length: the model's own.
-        context, users: what the estimates are for.
+        context, users, cache_type: what the estimates are for.
         licence: as an identifier, or None.
         available_bytes: memory that is free now.
         estimates: one for each way to hold the weights; without "as released" where config.json does not tell how.
@@ -88,6 +94,7 @@ class Fit:
     context_length: int
     context: int
     users: int
+    cache_type: CacheType | None
     licence: str | None
     available_bytes: int
     estimates: tuple[Estimate, ...]
@@ -122,12 +129,14 @@ def fit(
     context: int | None = None,
     users: int = 1,
     types: Sequence[WeightType | None] = DEFAULT_TYPES,
+    cache_type: CacheType | None = None,
 ) -> Fit:
     """Estimate a model in each of the types.
 
     Args:
         context: positions of each user; None for 8192, or for the model's own where that is less.
         users: sequences at the same time.
+        cache_type: what keys and values are held in; None for what goes with the weights.
 
     Raises:
         InvalidRequest: the context is longer than the model's.
@@ -135,7 +144,8 @@ def fit(
     config = subject.model.config
     if context is not None and context > config.context_length:
         raise InvalidRequest(f"context is {context}; the model's is {config.context_length}", parameter="context")
-    demand = Demand(min(config.context_length, DEFAULT_CONTEXT) if context is None else context, users)
+    own = min(config.context_length, DEFAULT_CONTEXT) if context is None else context
+    demand = Demand(own, users, cache_type)
     known = [one for one in types if one is not None or subject.is_known]
     return Fit(
         name=subject.name,
@@ -145,6 +155,7 @@ def fit(
         context_length=config.context_length,
         context=demand.context,
         users=users,
+        cache_type=cache_type,
         licence=subject.licence,
         available_bytes=resources.available_bytes,
         estimates=tuple(estimate(subject, one, demand, resources) for one in known),
@@ -153,7 +164,7 @@ def fit(
 
 def estimate(subject: Subject, dtype: WeightType | None, demand: Demand, resources: Resources) -> Estimate:
     """Estimate a model whose weights are held in one type."""
-    cache = Cache.of(subject, dtype)
+    cache = Cache.of(subject, dtype, demand.cache_type)
     block = EngineOptions().block_size
     positions = -(-demand.context // block) * block
     kept = cache.bytes_read(demand.context) + 2 * cache.state_bytes

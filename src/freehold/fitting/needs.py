@@ -9,6 +9,7 @@ from freehold.fitting.subject import Subject
 from freehold.models.blocks import Attention, ExpertsLinear, Linear, Mixer
 from freehold.models.decoder import Decoder
 from freehold.ops import create_ops
+from freehold.ops.base import CacheType
 from freehold.tensors import WeightType
 
 _FLOAT_BYTES = 4
@@ -52,11 +53,16 @@ class Cache:
     state_bytes: int
 
     @classmethod
-    def of(cls, subject: Subject, dtype: WeightType | None) -> Cache:
-        """The cache of a model whose weights are held in a type; that of an encoder is empty."""
+    def of(cls, subject: Subject, dtype: WeightType | None, cache_type: CacheType | None = None) -> Cache:
+        """The cache of a model whose weights are held in a type; that of an encoder is empty.
+
+        Args:
+            cache_type: what keys and values are held in; None for what goes with the weights.
+        """
         if not isinstance(subject.model, Decoder):
             return cls((), 0)
-        ops = create_ops("native", exact=subject.exact if dtype is None else dtype is WeightType.F32)
+        exact = subject.exact if dtype is None else dtype is WeightType.F32
+        ops = create_ops("native", exact=exact, cache_type=cache_type)
         kinds = [block.attention.cache() for block in subject.model.blocks]
         per_layer = [ops.cache_bytes([kind]) for kind in kinds]
         reaches = [_reach(block.attention) for block in subject.model.blocks]

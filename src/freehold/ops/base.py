@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,15 @@ LinearWeight: TypeAlias = Any
 ExpertsWeight: TypeAlias = Any
 LayerCache: TypeAlias = Any
 Rotation: TypeAlias = Any
+
+
+# What keys and values, or latents, are held in; states of linear attention are always float32. "q8" is codes of 8 bits.
+# Each run of CACHE_GROUP features of a vector, the last one shorter where it must be, has a scale: its largest
+# magnitude / 127 (in float32), rounded up to bfloat16. Its codes are feature / scale, rounded to the nearest integer,
+# ties to even.
+CacheType: TypeAlias = Literal["q8", "f16", "f32"]
+CACHE_TYPES: tuple[CacheType, ...] = get_args(CacheType)
+CACHE_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 #include <nanobind/stl/optional.h>
 
 #include <cmath>
+#include <initializer_list>
 #include <optional>
+#include <utility>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
@@ -34,25 +36,55 @@ RaggedBatch batch_of(const Array& positions, const Array& offsets, const Array& 
     return batch;
 }
 
-// Takes keys [blocks, kv_heads, groups, head_dim, 8] and values [blocks, kv_heads, block_size, padded head_dim].
-int64_t set_cache(AttentionJob& job, const WritableArray& keys, const WritableArray& values) {
+// The kind of cache that an array belongs to.
+CacheType cache_type_of(const WritableArray& array, const char* name) {
+    constexpr std::pair<nb::dlpack::dtype, CacheType> types[] = {
+        {nb::dtype<float>(), CacheType::f32}, {half_type, CacheType::f16}, {nb::dtype<int8_t>(), CacheType::q8}};
+    for (const auto& [type, kind] : types)
+        if (array.dtype() == type) return kind;
+    refuse(name, " is of type ", type_name(array.dtype()), ", must be float32, float16 or int8");
+}
+
+// The scales of codes, in an array of this shape; null for other elements, which have none.
+uint16_t* scales_of(const std::optional<WritableArray>& scales, const char* name, CacheType type,
+                    std::initializer_list<int64_t> shape) {
+    if (scales.has_value() != (type == CacheType::q8))
+        refuse(name, scales ? " are given, but only codes of int8 have scales" : " are missing for codes of int8");
+    if (!scales) return nullptr;
+    require_dimensions(*scales, name, shape.size());
+    size_t dimension = 0;
+    for (const int64_t size : shape) require_size(*scales, name, dimension++, size);
+    return contiguous<WritableArray, uint16_t>(*scales, name);
+}
+
+int64_t divided_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple; }
+
+// Takes keys [blocks, kv_heads, groups, head_dim, 8] and values [blocks, kv_heads, block_size, padded head_dim], and
+// their scales as table.hpp describes them.
+int64_t set_cache(AttentionJob& job, const WritableArray& keys, const WritableArray& values,
+                  const std::optional<WritableArray>& key_scales, const std::optional<WritableArray>& value_scales) {
     require_dimensions(keys, "keys", 5);
     require_dimensions(values, "values", 4);
-    job.half_cache = keys.dtype() == half_type;
+    job.cache_type = cache_type_of(keys, "keys");
     for (const auto& [array, name] : {std::pair{&keys, "keys"}, {&values, "values"}}) {
-        require_type(*array, name, job.half_cache ? half_type : nb::dtype<float>());
+        require_type(*array, name, keys.dtype());
         require_contiguous(*array, name, 0);
         require_size(*array, name, 1, job.kv_heads);
     }
     const int64_t blocks = in_range("keys.shape[0]", static_cast<int64_t>(keys.shape(0)), 0, most_int32);
     job.block_size = in_range("values.shape[2]", static_cast<int64_t>(values.shape(2)), 1, most_int32);
-    require_size(keys, "keys", 2, (job.block_size + 7) / 8);
+    const int64_t groups = divided_up(job.block_size, 8);
+    require_size(keys, "keys", 2, groups);
     require_size(keys, "keys", 3, job.head_dim);
     require_size(keys, "keys", 4, 8);
     require_size(values, "values", 0, blocks);
-    require_size(values, "values", 3, (job.head_dim + 7) / 8 * 8);
+    require_size(values, "values", 3, divided_up(job.head_dim, 8) * 8);
+    const int64_t scales = divided_up(job.head_dim, cache_group);
     job.keys = keys.data();
     job.values = values.data();
+    job.key_scales = scales_of(key_scales, "key_scales", job.cache_type, {blocks, job.kv_heads, groups, scales, 8});
+    job.value_scales =
+        scales_of(value_scales, "value_scales", job.cache_type, {blocks, job.kv_heads, scales, groups * 8});
     return blocks;
 }
 
@@ -62,7 +94,8 @@ const float* per_head(const std::optional<Array>& array, const char* name, int64
 
 void bind_attend(const Array& q, const Array& k, const Array& v, const Array& positions, const Array& offsets,
                  const Array& block_tables, const Array& block_offsets, const WritableArray& keys,
-                 const WritableArray& values, float scale, int64_t window, int64_t chunk, float softcap, bool causal,
+                 const WritableArray& values, const std::optional<WritableArray>& key_scales,
+                 const std::optional<WritableArray>& value_scales, float scale, int64_t window, int64_t chunk, float softcap, bool causal,
                  const std::optional<Array>& sinks, const std::optional<Array>& slopes, const WritableArray& out) {
     const Heads query = heads_of(q, "q");
     const Heads key = heads_of(k, "k");
@@ -88,7 +121,7 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
     job.causal = causal;
     job.sinks = per_head(sinks, "sinks", job.heads);
     job.slopes = per_head(slopes, "slopes", job.heads);
-    const int64_t blocks = set_cache(job, keys, values);
+    const int64_t blocks = set_cache(job, keys, values, key_scales, value_scales);
     job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.head_dim);
     const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
     job.positions = batch.positions;
@@ -98,20 +131,23 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
 }
 
 // Takes keys [blocks, block_size, features].
-int64_t set_cache(LatentJob& job, const WritableArray& keys) {
+int64_t set_cache(LatentJob& job, const WritableArray& keys, const std::optional<WritableArray>& scales) {
     require_dimensions(keys, "keys", 3);
-    job.half_cache = keys.dtype() == half_type;
-    require_type(keys, "keys", job.half_cache ? half_type : nb::dtype<float>());
+    job.cache_type = cache_type_of(keys, "keys");
+    require_type(keys, "keys", keys.dtype());
     require_contiguous(keys, "keys", 0);
     job.block_size = in_range("keys.shape[1]", static_cast<int64_t>(keys.shape(1)), 1, most_int32);
     require_size(keys, "keys", 2, job.features);
     job.keys = keys.data();
-    return in_range("keys.shape[0]", static_cast<int64_t>(keys.shape(0)), 0, most_int32);
+    const int64_t blocks = in_range("keys.shape[0]", static_cast<int64_t>(keys.shape(0)), 0, most_int32);
+    job.scales = scales_of(scales, "scales", job.cache_type,
+                           {blocks, job.block_size, divided_up(job.features, cache_group)});
+    return blocks;
 }
 
 void bind_latent(const Array& q, const Array& k, const Array& positions, const Array& offsets,
-                 const Array& block_tables, const Array& block_offsets, const WritableArray& keys, int64_t latent,
-                 float scale, const WritableArray& out) {
+                 const Array& block_tables, const Array& block_offsets, const WritableArray& keys,
+                 const std::optional<WritableArray>& scales, int64_t latent, float scale, const WritableArray& out) {
     const Heads query = heads_of(q, "q");
     const Rows<const float> key = rows_of(k, "k", 2);
     in_range("q.shape[1]", query.heads, 1, most_int32);
@@ -124,7 +160,7 @@ void bind_latent(const Array& q, const Array& k, const Array& positions, const A
     job.heads = query.heads, job.features = query.head_dim;
     job.latent = in_range("latent", latent, 1, job.features);
     job.scale = scale;
-    const int64_t blocks = set_cache(job, keys);
+    const int64_t blocks = set_cache(job, keys, scales);
     job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.latent);
     const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
     job.positions = batch.positions;
@@ -138,10 +174,10 @@ void bind_latent(const Array& q, const Array& k, const Array& positions, const A
 void bind_attention(nb::module_& module) {
     using namespace nb::literals;
     module.def("attention", bind_attend, "q"_a, "k"_a, "v"_a, "positions"_a, "offsets"_a, "block_tables"_a,
-               "block_offsets"_a, "keys"_a, "values"_a, "scale"_a, "window"_a, "chunk"_a, "softcap"_a, "causal"_a,
-               "sinks"_a.none(), "slopes"_a.none(), "out"_a);
+               "block_offsets"_a, "keys"_a, "values"_a, "key_scales"_a.none(), "value_scales"_a.none(), "scale"_a,
+               "window"_a, "chunk"_a, "softcap"_a, "causal"_a, "sinks"_a.none(), "slopes"_a.none(), "out"_a);
     module.def("latent_attention", bind_latent, "q"_a, "k"_a, "positions"_a, "offsets"_a, "block_tables"_a,
-               "block_offsets"_a, "keys"_a, "latent"_a, "scale"_a, "out"_a);
+               "block_offsets"_a, "keys"_a, "scales"_a.none(), "latent"_a, "scale"_a, "out"_a);
 }
 
 }  // namespace freehold

@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t most_queries = 4;
 constexpr int64_t prefetch_blocks = 2;   // how far ahead
 constexpr int64_t sum_chunk = 1024;      // positions that floats add up before a double takes over
+constexpr int64_t scaled_together = 64;  // weights that are multiplied by scales at once
 constexpr int64_t score_padding = 2 * lanes;  // what whole vectors may write behind the last score
 
 // Where a block's keys and values of one KV head begin.
@@ -26,14 +27,22 @@ struct Pages {
     bool prefetch;
     int64_t key_groups = round_up(job.block_size, lanes) / lanes;
     int64_t value_dim = round_up(job.head_dim, lanes);
+    int64_t scale_groups = round_up(job.head_dim, cache_group) / cache_group;
 
+    int64_t page(int64_t block) const { return blocks[block] * job.kv_heads + kv_head; }
     Element* keys(int64_t block) const {
-        const int64_t page = blocks[block] * job.kv_heads + kv_head;
-        return static_cast<Element*>(job.keys) + page * key_groups * job.head_dim * lanes;
+        return static_cast<Element*>(job.keys) + page(block) * key_groups * job.head_dim * lanes;
     }
     Element* values(int64_t block) const {
-        const int64_t page = blocks[block] * job.kv_heads + kv_head;
-        return static_cast<Element*>(job.values) + page * job.block_size * value_dim;
+        return static_cast<Element*>(job.values) + page(block) * job.block_size * value_dim;
+    }
+    // As many for keys as for values, in another order.
+    int64_t scales() const { return key_groups * scale_groups * lanes; }
+    uint16_t* key_scales(int64_t block, int64_t group) const {
+        return Cache::scaled ? job.key_scales + page(block) * scales() + group * scale_groups * lanes : nullptr;
+    }
+    uint16_t* value_scales(int64_t block, int64_t group) const {
+        return Cache::scaled ? job.value_scales + page(block) * scales() + group * key_groups * lanes : nullptr;
     }
 };
 
@@ -41,17 +50,25 @@ struct Pages {
 // of several rows the first brings the blocks into a cache. Forced inline, since GCC takes a function that does nothing
 // but prefetch for one without effect, and drops its calls.
 template <typename Cache>
+FREEHOLD_INLINE void prefetch_scales(const Pages<Cache>& pages, const uint16_t* scales) {
+    constexpr int64_t line = 64 / sizeof(uint16_t);
+    if constexpr (Cache::scaled)
+        for (int64_t i = 0; i < pages.scales(); i += line) __builtin_prefetch(scales + i);
+}
+template <typename Cache>
 FREEHOLD_INLINE void prefetch_keys(const Pages<Cache>& pages, int64_t block) {
     constexpr int64_t line = 64 / sizeof(typename Cache::Element);
     const auto* keys = pages.keys(block);
     const int64_t count = pages.key_groups * pages.job.head_dim * lanes;
     for (int64_t i = 0; i < count; i += line) __builtin_prefetch(keys + i);
+    prefetch_scales(pages, pages.key_scales(block, 0));
 }
 template <typename Cache>
 FREEHOLD_INLINE void prefetch_values(const Pages<Cache>& pages, int64_t block) {
     constexpr int64_t line = 64 / sizeof(typename Cache::Element);
     const auto* values = pages.values(block);
     for (int64_t i = 0; i < pages.job.block_size * pages.value_dim; i += line) __builtin_prefetch(values + i);
+    prefetch_scales(pages, pages.value_scales(block, 0));
 }
 
 struct Query {
@@ -65,20 +82,36 @@ struct Query {
     int64_t limit;     // one past the last
 };
 
-// Scores of Groups * 8 positions for several queries; a lane is a position.
+// Scores of Groups * 8 positions for several queries; a lane is a position. Where keys have scales, each group of
+// features is a chain of its own, and the groups are one more.
 template <typename Cache, int Queries, int Groups>
-void score(const typename Cache::Element* keys, const Query* queries, const AttentionJob& job, int64_t at) {
-    Floats chains[Queries][Groups] = {};
-    for (int64_t d = 0; d < job.head_dim; ++d) {
-        Floats key[Groups];
-        for (int g = 0; g < Groups; ++g) key[g] = Cache::load(keys + (g * job.head_dim + d) * lanes);
-        for (int i = 0; i < Queries; ++i) {
-            const Floats q = broadcast(queries[i].q[d]);
-            for (int g = 0; g < Groups; ++g) chains[i][g] = multiply_add(key[g], q, chains[i][g]);
+void score(const typename Cache::Element* keys, const uint16_t* scales, const Query* queries, const AttentionJob& job,
+           int64_t at) {
+    const int64_t features = Cache::scaled ? cache_group : job.head_dim;
+    const int64_t stride = round_up(job.head_dim, cache_group) / cache_group * lanes;
+    Floats totals[Queries][Groups] = {};
+    for (int64_t first = 0; first < job.head_dim; first += features) {
+        Floats chains[Queries][Groups] = {};
+        const int64_t end = first + features < job.head_dim ? first + features : job.head_dim;
+        for (int64_t d = first; d < end; ++d) {
+            Floats key[Groups];
+            for (int g = 0; g < Groups; ++g) key[g] = Cache::load(keys + (g * job.head_dim + d) * lanes);
+            for (int i = 0; i < Queries; ++i) {
+                const Floats q = broadcast(queries[i].q[d]);
+                for (int g = 0; g < Groups; ++g) chains[i][g] = multiply_add(key[g], q, chains[i][g]);
+            }
+        }
+        for (int g = 0; g < Groups; ++g) {
+            if constexpr (Cache::scaled) {
+                const Floats scale = load_bfloat(scales + g * stride + first / cache_group * lanes);
+                for (int i = 0; i < Queries; ++i) totals[i][g] = multiply_add(chains[i][g], scale, totals[i][g]);
+            } else {
+                for (int i = 0; i < Queries; ++i) totals[i][g] = chains[i][g];
+            }
         }
     }
     for (int i = 0; i < Queries; ++i)
-        for (int g = 0; g < Groups; ++g) store(queries[i].scores + at + g * lanes, chains[i][g] * job.scale);
+        for (int g = 0; g < Groups; ++g) store(queries[i].scores + at + g * lanes, totals[i][g] * job.scale);
 }
 
 // Scores of every position that any of the queries sees. A group of eight positions may reach past the end of its
@@ -94,11 +127,13 @@ void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, 
         const int64_t filled = limit - base < job.block_size ? limit - base : job.block_size;
         const int64_t groups = round_up(filled, lanes) / lanes;
         int64_t group = start > base ? (start - base) / lanes : 0;
-        const auto at = [&] { return base - origin + group * lanes; };
+        const auto score_groups = [&]<int count>() {
+            score<Cache, Queries, count>(keys + group * job.head_dim * lanes, pages.key_scales(base / job.block_size, group),
+                                         queries, job, base - origin + group * lanes);
+        };
         for (; group + groups_together <= groups; group += groups_together)
-            score<Cache, Queries, groups_together>(keys + group * job.head_dim * lanes, queries, job, at());
-        for (; group < groups; ++group)
-            score<Cache, Queries, 1>(keys + group * job.head_dim * lanes, queries, job, at());
+            score_groups.template operator()<groups_together>();
+        for (; group < groups; ++group) score_groups.template operator()<1>();
     }
 }
 
@@ -142,36 +177,62 @@ float soften(float* scores, int64_t count, const float* sink) {
     return static_cast<float>(total);
 }
 
+// Weights of the positions of one block from the `slot`-th on, times the scales of a group of features. Scales are read as
+// whole vectors, so what is written begins up to seven weights earlier.
+FREEHOLD_INLINE const float* scale_weights(const float* weights, const uint16_t* scales, int64_t slot, int64_t count,
+                                           float* products) {
+    const int64_t ahead = slot % lanes;
+    for (int64_t at = -ahead; at < count; at += lanes)
+        store(products + ahead + at, load(weights + at) * load_bfloat(scales + slot + at));
+    return products + ahead;
+}
+
 // Adds the values of positions [from, to), each times its weight.
 template <typename Cache, int Queries>
 void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t from, int64_t to) {
     constexpr int most_vectors = Queries == 1 ? 4 : 2;
     const int64_t size = pages.job.block_size;
     const int64_t dim = pages.value_dim;
-    for (int64_t position = from; position < to;) {
+    for (int64_t position = from, end; position < to; position = end) {
         const int64_t block = position / size;
-        const int64_t end = (block + 1) * size < to ? (block + 1) * size : to;
-        const auto* values = pages.values(block) - block * size * dim;
+        end = (block + 1) * size < to ? (block + 1) * size : to;
+        if (Cache::scaled && end - position > scaled_together) end = position + scaled_together;
+        const auto* values = pages.values(block) + position % size * dim;
         if (pages.prefetch && (block + prefetch_blocks) * size < to) prefetch_values(pages, block + prefetch_blocks);
+        const float* weights[Queries];  // of `position` and on
+        for (int i = 0; i < Queries; ++i) weights[i] = queries[i].scores + position - origin;
         const auto add = [&]<int vectors>(int64_t d) {
             Floats sums[Queries][vectors];
             for (int i = 0; i < Queries; ++i)
                 for (int v = 0; v < vectors; ++v) sums[i][v] = load(queries[i].weighted + d + v * lanes);
-            for (int64_t at = position; at < end; ++at) {
+            for (int64_t at = 0; at < end - position; ++at) {
                 Floats value[vectors];
                 for (int v = 0; v < vectors; ++v) value[v] = Cache::load(values + at * dim + d + v * lanes);
                 for (int i = 0; i < Queries; ++i) {
-                    const Floats weight = broadcast(queries[i].scores[at - origin]);
+                    const Floats weight = broadcast(weights[i][at]);
                     for (int v = 0; v < vectors; ++v) sums[i][v] = multiply_add(value[v], weight, sums[i][v]);
                 }
             }
             for (int i = 0; i < Queries; ++i)
                 for (int v = 0; v < vectors; ++v) store(queries[i].weighted + d + v * lanes, sums[i][v]);
         };
-        int64_t d = 0;
-        for (; d + most_vectors * lanes <= dim; d += most_vectors * lanes) add.template operator()<most_vectors>(d);
-        for (; d < dim; d += lanes) add.template operator()<1>(d);
-        position = end;
+        const auto add_features = [&](int64_t first, int64_t last) {
+            int64_t d = first;
+            for (; d + most_vectors * lanes <= last; d += most_vectors * lanes) add.template operator()<most_vectors>(d);
+            for (; d < last; d += lanes) add.template operator()<1>(d);
+        };
+        if constexpr (Cache::scaled) {
+            float products[Queries][scaled_together + lanes];
+            for (int64_t d = 0; d < dim; d += cache_group) {
+                for (int i = 0; i < Queries; ++i)
+                    weights[i] = scale_weights(queries[i].scores + position - origin,
+                                               pages.value_scales(block, d / cache_group), position % size,
+                                               end - position, products[i]);
+                add_features(d, d + cache_group < dim ? d + cache_group : dim);
+            }
+        } else {
+            add_features(0, dim);
+        }
     }
 }
 
@@ -259,17 +320,19 @@ void write_range(const AttentionJob& job, const AttentionRange& range) {
     for (int64_t row = range.first; row < range.last; ++row) {
         const int64_t block = job.positions[row] / job.block_size;
         const int64_t slot = job.positions[row] % job.block_size;
-        const float* k = job.k + row * job.k_stride + range.kv_head * job.head_dim;
-        const float* v = job.v + row * job.v_stride + range.kv_head * job.head_dim;
         Element* key = pages.keys(block) + slot / lanes * job.head_dim * lanes + slot % lanes;
         Element* value = pages.values(block) + slot * pages.value_dim;
-        for (int64_t d = 0; d < job.head_dim; d += lanes) {
-            const int64_t count = job.head_dim - d < lanes ? job.head_dim - d : lanes;
-            Element elements[lanes];
-            Cache::store(elements, load_some(k + d, count));
-            for (int64_t i = 0; i < count; ++i) key[(d + i) * lanes] = elements[i];
-            Cache::store(value + d, load_some(v + d, count));
-        }
+        const auto place_key = [&](int64_t first, int64_t count, const Element* elements) {
+            for (int64_t i = 0; i < count; ++i) key[(first + i) * lanes] = elements[i];
+        };
+        const auto place_value = [&](int64_t first, int64_t count, const Element* elements) {
+            std::memcpy(value + first, elements, round_up(count, lanes) * sizeof(Element));
+        };
+        store_features<Cache>(
+            job.k + row * job.k_stride + range.kv_head * job.head_dim, job.head_dim, place_key,
+            [&](int64_t group) { return pages.key_scales(block, slot / lanes) + group * lanes + slot % lanes; });
+        store_features<Cache>(job.v + row * job.v_stride + range.kv_head * job.head_dim, job.head_dim, place_value,
+                              [&](int64_t group) { return pages.value_scales(block, group) + slot; });
     }
 }
 
@@ -280,11 +343,11 @@ int64_t attention_scratch(const AttentionJob& job, int64_t positions) {
 }
 
 void write_cache(const AttentionJob& job, const AttentionRange& range) {
-    job.half_cache ? write_range<HalfCache>(job, range) : write_range<FloatCache>(job, range);
+    with_cache(job.cache_type, [&]<typename Cache>() { write_range<Cache>(job, range); });
 }
 
 void attend(const AttentionJob& job, const AttentionRange& range, float* scratch) {
-    job.half_cache ? attend_range<HalfCache>(job, range, scratch) : attend_range<FloatCache>(job, range, scratch);
+    with_cache(job.cache_type, [&]<typename Cache>() { attend_range<Cache>(job, range, scratch); });
 }
 
 }  // namespace freehold::FREEHOLD_ISA

@@ -59,24 +59,39 @@ FREEHOLD_INLINE void transpose(Floats* vectors) {
     for (int i = 0; i < lanes; ++i) vectors[i] = other[i];
 }
 
+// What is kept of a position.
 template <typename Cache>
-struct Pages {
-    using Element = typename Cache::Element;
-    const LatentJob& job;
-    const int32_t* blocks;
-
-    Element* at(int64_t position) const {
-        const int64_t slot = blocks[position / job.block_size] * job.block_size + position % job.block_size;
-        return static_cast<Element*>(job.keys) + slot * job.features;
-    }
+struct Kept {
+    typename Cache::Element* elements;
+    uint16_t* scales;
 };
 
 template <typename Cache>
-FREEHOLD_INLINE Floats load_features(const typename Cache::Element* from, int64_t count) {
-    if (count >= lanes) return Cache::load(from);
-    typename Cache::Element elements[lanes] = {};
-    std::memcpy(elements, from, count * sizeof *elements);
-    return Cache::load(elements);
+struct Pages {
+    const LatentJob& job;
+    const int32_t* blocks;
+    int64_t scale_groups = round_up(job.features, cache_group) / cache_group;
+
+    Kept<Cache> at(int64_t position) const {
+        const int64_t slot = blocks[position / job.block_size] * job.block_size + position % job.block_size;
+        return {static_cast<typename Cache::Element*>(job.keys) + slot * job.features,
+                Cache::scaled ? job.scales + slot * scale_groups : nullptr};
+    }
+};
+
+// Eight features from the d-th on, of which there are `count`; zeros behind them.
+template <typename Cache>
+FREEHOLD_INLINE Floats load_features(const Kept<Cache>& kept, int64_t d, int64_t count) {
+    Floats values;
+    if (count >= lanes) {
+        values = Cache::load(kept.elements + d);
+    } else {
+        typename Cache::Element elements[lanes] = {};
+        std::memcpy(elements, kept.elements + d, count * sizeof *elements);
+        values = Cache::load(elements);
+    }
+    if constexpr (Cache::scaled) values *= bfloat_to_float(kept.scales[d / cache_group]);
+    return values;
 }
 
 // Positions [base, limit) and zeros behind them.
@@ -84,12 +99,12 @@ template <typename Cache>
 void load_tile(const Pages<Cache>& pages, const Plan& plan, int64_t base, int64_t limit, const Tile& tile) {
     const LatentJob& job = pages.job;
     for (int64_t group = 0; group < tile_size; group += lanes) {
-        const typename Cache::Element* rows[lanes] = {};
+        Kept<Cache> rows[lanes] = {};
         for (int64_t i = 0; i < lanes && base + group + i < limit; ++i) rows[i] = pages.at(base + group + i);
         for (int64_t d = 0; d < job.features; d += lanes) {
             Floats vectors[lanes];
             for (int64_t i = 0; i < lanes; ++i)
-                vectors[i] = rows[i] == nullptr ? Floats{} : load_features<Cache>(rows[i] + d, job.features - d);
+                vectors[i] = rows[i].elements == nullptr ? Floats{} : load_features(rows[i], d, job.features - d);
             if (d < plan.value_width)
                 for (int64_t i = 0; i < lanes; ++i)
                     store(tile.values + (group + i) * plan.value_stride() + d, vectors[i]);
@@ -222,14 +237,12 @@ template <typename Cache>
 void write_range(const LatentJob& job, const AttentionRange& range) {
     const Pages<Cache> pages{job, range.blocks};
     for (int64_t row = range.first; row < range.last; ++row) {
-        const float* k = job.k + row * job.k_stride;
-        auto* keys = pages.at(job.positions[row]);
-        for (int64_t d = 0; d < job.features; d += lanes) {
-            const int64_t count = job.features - d < lanes ? job.features - d : lanes;
-            typename Cache::Element elements[lanes];
-            Cache::store(elements, load_some(k + d, count));
-            std::memcpy(keys + d, elements, count * sizeof *elements);
-        }
+        const Kept<Cache> kept = pages.at(job.positions[row]);
+        const auto place = [&](int64_t first, int64_t count, const auto* elements) {
+            std::memcpy(kept.elements + first, elements, count * sizeof *elements);
+        };
+        store_features<Cache>(job.k + row * job.k_stride, job.features, place,
+                              [&](int64_t group) { return kept.scales + group; });
     }
 }
 
@@ -238,11 +251,11 @@ void write_range(const LatentJob& job, const AttentionRange& range) {
 int64_t latent_scratch(const LatentJob& job) { return Plan(job).size(latent_queries); }
 
 void write_latent(const LatentJob& job, const AttentionRange& range) {
-    job.half_cache ? write_range<HalfCache>(job, range) : write_range<FloatCache>(job, range);
+    with_cache(job.cache_type, [&]<typename Cache>() { write_range<Cache>(job, range); });
 }
 
 void attend_latent(const LatentJob& job, const AttentionRange& range, float* scratch) {
-    job.half_cache ? attend_range<HalfCache>(job, range, scratch) : attend_range<FloatCache>(job, range, scratch);
+    with_cache(job.cache_type, [&]<typename Cache>() { attend_range<Cache>(job, range, scratch); });
 }
 
 }  // namespace freehold::FREEHOLD_ISA

@@ -1,3 +1,4 @@
+#include "kernels/codes.hpp"
 #include "kernels/dots.hpp"
 #include "kernels/kernels.hpp"
 
@@ -9,25 +10,7 @@ constexpr int64_t vectors = block_columns / lanes;
 // Below this a scale, or its inverse, would leave the normal range; such a block counts as zero.
 constexpr float smallest_maximum = 0x1p-100f;
 
-// To the nearest integer, ties to even, for |x| < 2^22.
-FREEHOLD_INLINE Ints round_to_integer(Floats x) {
-    constexpr float magic = 0x1.8p23f;
-    return bits<Ints>(x + magic) - bits<int32_t>(magic);
-}
-
-// As integers without the sign bit floats keep their order, with infinity and NaN above all others.
-FREEHOLD_INLINE uint32_t largest_magnitude(const Floats* values) {
-    Words largest{};
-    for (int64_t i = 0; i < vectors; ++i) {
-        const Words magnitude = bits<Words>(values[i]) & 0x7fffffff;
-        largest = larger_of(magnitude, largest);
-    }
-    uint32_t result = 0;
-    for (int64_t lane = 0; lane < lanes; ++lane) result = largest[lane] > result ? largest[lane] : result;
-    return result;
-}
-
-void quantise_block(const Floats* values, const QuantisedRows& out, int64_t block) {
+void quantise_block(const Floats (&values)[vectors], const QuantisedRows& out, int64_t block) {
     constexpr uint32_t infinity = 0x7f800000;
     const uint32_t magnitude = largest_magnitude(values);
     const float maximum = bits<float>(magnitude);
@@ -41,7 +24,7 @@ void quantise_block(const Floats* values, const QuantisedRows& out, int64_t bloc
         Ints total{};
         for (int64_t i = half * vectors / 2; i < (half + 1) * vectors / 2; ++i) {
             const Ints rounded = usable ? round_to_integer(values[i] * inverse) : Ints{};
-            store_as(codes + i * lanes, narrow(rounded));
+            store_codes(codes + i * lanes, rounded);
             total += rounded;
         }
         const int32_t pair[2] = {(total[0] + total[1]) + (total[4] + total[5]),   // columns 0, 1 of every four

@@ -101,6 +101,7 @@ FREEHOLD_INLINE float sum(Floats v) {
 
 namespace freehold::FREEHOLD_ISA {
 
+FREEHOLD_INLINE float bfloat_to_float(uint16_t x) { return bits<float>(static_cast<uint32_t>(x) << 16); }
 FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from) { return bits<Floats>(widen(load_as<Halves>(from)) << 16); }
 
 }  // namespace freehold::FREEHOLD_ISA

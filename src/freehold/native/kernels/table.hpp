@@ -46,9 +46,15 @@ struct NormJob {
     float* out;  // contiguous
 };
 
-// Paged attention. Layouts of the cache, for head_dim d padded to whole vectors in the values:
-//     keys    [blocks][kv_heads][block_size / 8, rounded up][head_dim][8 positions]
-//     values  [blocks][kv_heads][block_size][head_dim rounded up to 8]
+// What caches hold. Codes of 8 bits have a scale, a bfloat16, for each `cache_group` features of a vector.
+enum class CacheType : uint8_t { f32, f16, q8 };
+inline constexpr int64_t cache_group = 32;
+
+// Paged attention. Layouts of the cache, for head_dim d padded to whole vectors in the values, and of the scales of codes:
+//     keys          [blocks][kv_heads][block_size / 8, rounded up][head_dim][8 positions]
+//     values        [blocks][kv_heads][block_size][head_dim rounded up to 8]
+//     key_scales    [blocks][kv_heads][block_size / 8, rounded up][head_dim / 32, rounded up][8 positions]
+//     value_scales  [blocks][kv_heads][head_dim / 32, rounded up][block_size rounded up to 8]
 struct AttentionJob {
     const float* q;  // [tokens][heads][head_dim], rows q_stride apart
     const float* k;  // [tokens][kv_heads][head_dim]
@@ -59,7 +65,9 @@ struct AttentionJob {
     const int32_t* positions;  // [tokens]
     void* keys;
     void* values;
-    bool half_cache;  // float16, else float32
+    uint16_t* key_scales;  // of codes, else null
+    uint16_t* value_scales;
+    CacheType cache_type;
     int64_t block_size;
     float scale;
     int64_t window;       // 0 for none
@@ -81,7 +89,7 @@ struct AttentionRange {
 };
 
 // Paged causal attention whose keys all heads share, the first `latent` features of a key being its value. The cache is
-// [blocks][block_size][features].
+// [blocks][block_size][features], its scales [blocks][block_size][features / 32, rounded up].
 struct LatentJob {
     const float* q;  // [tokens][heads][features], rows q_stride apart
     const float* k;  // [tokens][features], rows k_stride apart
@@ -90,7 +98,8 @@ struct LatentJob {
     int64_t heads, features, latent;
     const int32_t* positions;  // [tokens]
     void* keys;
-    bool half_cache;  // float16, else float32
+    uint16_t* scales;  // of codes, else null
+    CacheType cache_type;
     int64_t block_size;
     float scale;
 };

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules, LatentCache
+from freehold.ops.base import AttentionCache, AttentionRules, CacheType, LatentCache
 from freehold.ops.batch import Batch
-from freehold.ops.native.cache import CacheType, NativeLatentCache, NativeLayerCache, create_attention, create_latent
+from freehold.ops.native.cache import NativeLatentCache, NativeLayerCache, create_attention, create_latent
 
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
@@ -53,6 +53,8 @@ def attend(
         table_offsets,
         cache.keys,
         cache.values,
+        cache.key_scales,
+        cache.value_scales,
         rules.scale,
         rules.window or 0,
         rules.chunk or 0,
@@ -100,6 +102,7 @@ def attend_latent(
         tables,
         table_offsets,
         cache.keys,
+        cache.scales,
         shape.latent,
         rules.scale,
         out.reshape(len(q), q.shape[1] * shape.latent),

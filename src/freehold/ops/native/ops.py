@@ -13,6 +13,7 @@ from freehold.errors import BackendUnavailable
 from freehold.ops.base import (
     AttentionRules,
     CacheKind,
+    CacheType,
     DeltaCache,
     DeltaWeights,
     LatentCache,
@@ -22,7 +23,6 @@ from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
 from freehold.ops.native.attention import attend, attend_latent
 from freehold.ops.native.cache import (
-    CacheType,
     NativeCache,
     NativeLatentCache,
     NativeLayerCache,
@@ -56,7 +56,7 @@ class NativeOps:
     else: not on the number of threads (FREEHOLD_THREADS), nor on what else is in a batch.
 
     Args:
-        cache_type: what keys and values are stored in, with a cache and without: "f16" or "f32".
+        cache_type: what keys and values are stored in, with a cache and without.
 
     Raises:
         BackendUnavailable: FREEHOLD_ISA or FREEHOLD_THREADS has a value that cannot be used here.

@@ -10,27 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from freehold.ops.base import AttentionRules
 from freehold.ops.batch import Batch
-
-
-@dataclass(eq=False)
-class TorchLayerCache:
-    """Keys and values of one layer.
-
-    Attributes:
-        keys, values: [blocks * block_size, kv_heads, head_dim]. In latent attention the values are a view of the keys'
-            first features, with one KV head.
-        block_size: positions per block.
-    """
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    block_size: int
-
-    def copy_block(self, source: int, target: int) -> None:
-        """Have a block hold what another holds."""
-        size = self.block_size
-        for part in (self.keys, self.values):
-            part[target * size : (target + 1) * size] = part[source * size : (source + 1) * size]
+from freehold.ops.torch.cache import TorchLayerCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,17 +172,18 @@ def attention_cached(
     Args:
         v: None where the values are the first features of the keys, as the cache knows.
     """
-    cache.keys[slots.written] = k
-    if v is not None:
-        cache.values[slots.written] = v
+    cache.keys.write(slots.written, k)
+    if cache.values is not None and v is not None:
+        cache.values.write(slots.written, v)
     results = []
     for sequence, read in enumerate(slots.read):
         first, last = int(batch.offsets[sequence]), int(batch.offsets[sequence + 1])
         rows = torch.from_numpy(batch.positions[first:last].astype(np.int64)).to(q.device)
+        keys, values = cache.read(read, q.dtype)
         mixed = attend(
             q[first:last].transpose(0, 1)[None],
-            cache.keys[read].transpose(0, 1)[None],
-            cache.values[read].transpose(0, 1)[None],
+            keys.transpose(0, 1)[None],
+            values.transpose(0, 1)[None],
             rules=rules,
             heads=heads,
             visible=Visible(rows, len(read)),

@@ -9,17 +9,26 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from freehold.ops.base import AttentionCache, AttentionRules, CacheKind, DeltaCache, DeltaWeights, LatentCache, Routing
+from freehold.ops.base import (
+    AttentionCache,
+    AttentionRules,
+    CacheKind,
+    CacheType,
+    DeltaCache,
+    DeltaWeights,
+    LatentCache,
+    Routing,
+)
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
 from freehold.ops.torch.attention import (
     Heads,
     Padding,
     Slots,
-    TorchLayerCache,
     attention_cached,
     attention_within,
 )
+from freehold.ops.torch.cache import Kept, TorchLayerCache, as_held, bytes_of, create_kept, element_type
 from freehold.ops.torch.delta import TorchStates, delta_rule
 from freehold.ops.torch.experts import mix, route
 from freehold.ops.torch.weights import TorchLinear, pack_linear, to_torch
@@ -42,13 +51,20 @@ class TorchOps:
     Args:
         device: where weights, activations and caches live.
         compute: type of weights, activations and caches. Norms, rotations and softmax work in float32 inside.
+        cache_type: what keys and values are held in instead, with a cache and without.
     """
 
     name = "torch"
 
-    def __init__(self, device: str | torch.device = "cpu", compute: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        compute: torch.dtype = torch.float32,
+        cache_type: CacheType | None = None,
+    ) -> None:
         self.device = torch.device(device)
         self.compute = compute
+        self.kept = compute if cache_type is None else element_type(cache_type)
         # Index tensors are the same for all layers of a step, so the last step's are kept.
         self._slots: tuple[Batch, Slots] | None = None
         self._padding: tuple[Batch, Padding] | None = None
@@ -121,6 +137,7 @@ class TorchOps:
     ) -> torch.Tensor:
         heads = Heads(sinks, slopes)
         if cache is None:
+            k, v = as_held(k, self.kept), as_held(v, self.kept)
             return attention_within(q, k, v, self._padding_of(batch), rules=rules, heads=heads)
         slots = self._slots_of(batch, cache)
         return attention_cached(q, k, v, batch, cache, slots=slots, rules=rules, heads=heads)
@@ -137,6 +154,7 @@ class TorchOps:
     ) -> torch.Tensor:
         keys = k[:, None, :]
         if cache is None:
+            keys = as_held(keys, self.kept)
             values = keys[..., : shape.latent]
             mixed = attention_within(q, keys, values, self._padding_of(batch), rules=rules, heads=Heads())
         else:
@@ -218,16 +236,15 @@ class TorchOps:
     def create_cache(
         self, layers: Sequence[CacheKind], blocks: int, block_size: int, states: int = 0
     ) -> list[TorchLayerCache | TorchStates]:
-        def positions(heads: int, features: int) -> torch.Tensor:
-            return torch.zeros(blocks * block_size, heads, features, device=self.device, dtype=self.compute)
+        def kept(heads: int, features: int) -> Kept:
+            return create_kept(blocks * block_size, heads, features, self.kept, self.device)
 
         def cache(layer: CacheKind) -> TorchLayerCache | TorchStates:
             match layer:
-                case AttentionCache(kv_heads, head_dim):
-                    return TorchLayerCache(positions(kv_heads, head_dim), positions(kv_heads, head_dim), block_size)
+                case AttentionCache(heads, dim):
+                    return TorchLayerCache(kept(heads, dim), kept(heads, dim), dim, block_size)
                 case LatentCache(latent, rotated):
-                    keys = positions(1, latent + rotated)
-                    return TorchLayerCache(keys, keys[..., :latent], block_size)
+                    return TorchLayerCache(kept(1, latent + rotated), None, latent, block_size)
                 case DeltaCache():
                     return TorchStates.empty(layer, states, self.device, self.compute)
 
@@ -237,14 +254,14 @@ class TorchOps:
         cache.copy_block(source, target)
 
     def cache_bytes(self, layers: Sequence[CacheKind]) -> int:
-        features = 0
+        total = 0
         for layer in layers:
             match layer:
-                case AttentionCache(kv_heads, head_dim):
-                    features += 2 * kv_heads * head_dim
+                case AttentionCache(heads, dim):
+                    total += 2 * bytes_of(heads, dim, self.kept)
                 case LatentCache(latent, rotated):
-                    features += latent + rotated
-        return features * self.compute.itemsize
+                    total += bytes_of(1, latent + rotated, self.kept)
+        return total
 
     def state_bytes(self, layers: Sequence[CacheKind]) -> int:
         total = 0
