@@ -14,16 +14,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, AttentionRules, LatentCache, Routing
+from freehold.ops.base import AttentionCache, AttentionRules, CacheType, LatentCache, Routing
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
+from freehold.ops.native import NativeCache, NativeOps
 
 Weight = Literal["q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "mxfp4", "q8", "fp8", "f16", "f32"]
 
@@ -32,6 +34,8 @@ COLD_BYTES = 256 << 20
 
 BLOCK = 16
 CONTEXT = 2048
+CACHE_TYPES: tuple[CacheType, ...] = ("f16", "q8")
+BFLOAT_THOUSANDTH = 0x3A83
 ATTENTION: list[tuple[str, int, AttentionCache | LatentCache]] = [
     ("attention 32/8 heads", 32, AttentionCache(8, 64)),
     ("attention 32/32 heads", 32, AttentionCache(32, 128)),
@@ -115,29 +119,33 @@ def last_row(context: int) -> Batch:
     )
 
 
+def fill(cache: NativeCache) -> None:
+    """With ordinary numbers; so that every page is there, too."""
+    for array in (getattr(cache, one.name) for one in fields(cache)):
+        if array is not None:
+            array.fill({np.int8: 100, np.uint16: BFLOAT_THOUSANDTH}.get(array.dtype.type, 0.1))
+
+
 def run_of(
     ops: NativeOps, layer: AttentionCache | LatentCache, cache: NativeCache, heads: int, batch: Batch
 ) -> Callable[[], object]:
     """Attention of the batch's one row over a cache of ordinary numbers."""
-    assert isinstance(cache, NativeLayerCache | NativeLatentCache)
-    cache.keys.fill(0.1)
+    fill(cache)
     rules = AttentionRules(0.1)
     if isinstance(layer, LatentCache):
-        assert isinstance(cache, NativeLatentCache)
         q = rng.standard_normal((1, heads, layer.latent + layer.rotated), dtype=np.float32)
         return partial(ops.latent_attention, q, q[:, 0], batch, cache, shape=layer, rules=rules)
-    assert isinstance(cache, NativeLayerCache)
-    cache.values.fill(0.1)
+    assert isinstance(layer, AttentionCache)
     q = rng.standard_normal((1, heads, layer.head_dim), dtype=np.float32)
     k = q[:, : layer.kv_heads]
     return partial(ops.attention, q, k, k, batch, cache, rules=rules)
 
 
 def measure_attention(
-    layer: AttentionCache | LatentCache, heads: int, context: int, seconds: float
+    layer: AttentionCache | LatentCache, heads: int, cache_type: CacheType, seconds: float
 ) -> dict[str, float]:
-    """GB/s of float16 keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
-    ops = NativeOps("f16")
+    """GB/s of keys and values that the last row of a sequence reads, and GMAC/s, in one layer after another."""
+    ops, context = NativeOps(cache_type), CONTEXT
     layers = COLD_BYTES // (context * ops.cache_bytes([layer])) + 1
     caches = ops.create_cache([layer] * layers, -(-context // BLOCK), BLOCK)
     batch = last_row(context)
@@ -191,10 +199,11 @@ def main() -> None:
         result = measure_experts(tokens, options.seconds)
         results[name] = {key: round(value, 2) for key, value in result.items()}
         print(f"{name:19}{result['gb_per_s']:9.1f}{result['gmac_per_s']:9.1f}")
-    for name, heads, layer in ATTENTION:
-        result = measure_attention(layer, heads, CONTEXT, options.seconds)
+    for (shape, heads, layer), cache_type in product(ATTENTION, CACHE_TYPES):
+        name = f"{shape}, {cache_type}"
+        result = measure_attention(layer, heads, cache_type, options.seconds)
         results[name] = {key: round(value, 2) for key, value in result.items()}
-        print(f"{name:24}{result['gb_per_s']:4.1f}{result['gmac_per_s']:9.1f}")
+        print(f"{name:27}{result['gb_per_s']:5.1f}{result['gmac_per_s']:9.1f}")
     print(json.dumps({"isa": _kernels.isa(), "threads": _kernels.threads(), "shape": [rows, columns], **results}))
 
 

@@ -18,6 +18,7 @@ The last line is JSON: limits, `decode` and `prefill` of the whole model, and ev
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, for this runs as a script
 
-from benchmarks.kernels import ATTENTION, CONTEXT, Weight, measure_attention, measure_linear
+from benchmarks.kernels import ATTENTION, CACHE_TYPES, Weight, measure_attention, measure_linear
 from benchmarks.support.command import parser, run
 from benchmarks.support.figures import print_result, table
 from benchmarks.support.files import FileType, cache_folder, described, model_file
@@ -35,7 +36,7 @@ from benchmarks.support.probing import Probe
 from benchmarks.support.shapes import SHAPES
 from benchmarks.support.sides import Side, our_side
 from freehold import _kernels
-from freehold.ops.base import AttentionCache, LatentCache
+from freehold.ops.base import AttentionCache, CacheType, LatentCache
 
 ROWS, COLUMNS = 8192, 2048
 WEIGHTS: tuple[Weight, ...] = ("q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "q8", "f16", "f32")
@@ -128,16 +129,16 @@ def kernels(machine: Machine, seconds: float) -> list[Kernel]:
     def product(weight: Weight, tokens: int, figure: str) -> float:
         return measure_linear(weight, ROWS, COLUMNS, tokens, seconds)[figure] * 1e9
 
-    def attention(layer: AttentionCache | LatentCache, heads: int) -> float:
-        return measure_attention(layer, heads, CONTEXT, seconds)["gb_per_s"] * 1e9
+    def attention(layer: AttentionCache | LatentCache, heads: int, cache_type: CacheType) -> float:
+        return measure_attention(layer, heads, cache_type, seconds)["gb_per_s"] * 1e9
 
     found = []
     for weight in WEIGHTS:
         found.append(machine.reading(f"{weight} x 1", partial(product, weight, 1, "gb_per_s")))
         many = partial(product, weight, MANY_ROWS, "gmac_per_s")
         found.append(machine.multiplying(f"{weight} x {MANY_ROWS}", many, floats=weight in FLOATS))
-    for name, heads, layer in ATTENTION:
-        found.append(machine.reading(name, partial(attention, layer, heads)))
+    for (name, heads, layer), cache_type in itertools.product(ATTENTION, CACHE_TYPES):
+        found.append(machine.reading(f"{name}, {cache_type}", partial(attention, layer, heads, cache_type)))
     return found
 
 
