@@ -1,8 +1,9 @@
 // Paged attention for the rows of one sequence and one KV head.
 //
 // Each query (one row of one head) is computed in one fixed order that only what it sees decides: scores
-// as chains over head_dim, the softmax's sum over chunks that begin at the first position it sees, and outputs as
-// chains over positions in ascending order. Queries that share a KV head are taken together, as far as the registers
+// as chains over head_dim (over each group of features that has a scale of its own, and then over the groups), the
+// softmax's sum over chunks that begin at the first position it sees, and outputs as chains over positions in ascending
+// order. Queries that share a KV head are taken together, as far as the registers
 // go, only to load keys and values once; where their ranges of positions differ, each does the rest of its own alone.
 #include "kernels/cached.hpp"
 #include "kernels/kernels.hpp"
@@ -12,7 +13,7 @@ namespace freehold::FREEHOLD_ISA {
 namespace {
 
 constexpr int64_t most_queries = 4;
-constexpr int64_t prefetch_blocks = 2;   // how far ahead
+constexpr int64_t prefetch_blocks = 4;   // how far ahead
 constexpr int64_t sum_chunk = 1024;      // positions that floats add up before a double takes over
 constexpr int64_t scaled_together = 64;  // weights that are multiplied by scales at once
 constexpr int64_t score_padding = 2 * lanes;  // what whole vectors may write behind the last score
@@ -82,59 +83,104 @@ struct Query {
     int64_t limit;     // one past the last
 };
 
-// Scores of Groups * 8 positions for several queries; a lane is a position. Where keys have scales, each group of
-// features is a chain of its own, and the groups are one more.
-template <typename Cache, int Queries, int Groups>
-void score(const typename Cache::Element* keys, const uint16_t* scales, const Query* queries, const AttentionJob& job,
-           int64_t at) {
+// Vectors that each of several queries sums up at once: as many as there are registers for.
+constexpr int vectors_for(int queries) { return queries <= 2 ? 4 : 2; }
+
+// Keys of as many positions as a vector has lanes, in groups of eight, and where their scores go.
+template <typename Cache>
+struct KeyGroups {
+    const typename Cache::Element* keys;
+    const uint16_t* scales;
+    int64_t at;
+};
+
+// Scores of some vectors of positions for several queries. Where keys have scales, each group of features is a chain of
+// its own, and the groups are one more.
+template <typename Cache, typename Vector, int Queries, int Parts>
+void score(const KeyGroups<Cache>* parts, const Query* queries, const AttentionJob& job) {
     const int64_t features = Cache::scaled ? cache_group : job.head_dim;
-    const int64_t stride = round_up(job.head_dim, cache_group) / cache_group * lanes;
-    Floats totals[Queries][Groups] = {};
+    const int64_t keys_apart = job.head_dim * lanes;
+    const int64_t scales_apart = round_up(job.head_dim, cache_group) / cache_group * lanes;
+    Vector totals[Queries][Parts] = {};
     for (int64_t first = 0; first < job.head_dim; first += features) {
-        Floats chains[Queries][Groups] = {};
+        Vector chains[Queries][Parts] = {};
         const int64_t end = first + features < job.head_dim ? first + features : job.head_dim;
         for (int64_t d = first; d < end; ++d) {
-            Floats key[Groups];
-            for (int g = 0; g < Groups; ++g) key[g] = Cache::load(keys + (g * job.head_dim + d) * lanes);
+            Vector key[Parts];
+            for (int p = 0; p < Parts; ++p) key[p] = load_elements<Cache, Vector>(parts[p].keys + d * lanes, keys_apart);
             for (int i = 0; i < Queries; ++i) {
-                const Floats q = broadcast(queries[i].q[d]);
-                for (int g = 0; g < Groups; ++g) chains[i][g] = multiply_add(key[g], q, chains[i][g]);
+                const Vector q = repeated<Vector>(queries[i].q[d]);
+                for (int p = 0; p < Parts; ++p) chains[i][p] = multiply_add(key[p], q, chains[i][p]);
             }
         }
-        for (int g = 0; g < Groups; ++g) {
-            if constexpr (Cache::scaled) {
-                const Floats scale = load_bfloat(scales + g * stride + first / cache_group * lanes);
-                for (int i = 0; i < Queries; ++i) totals[i][g] = multiply_add(chains[i][g], scale, totals[i][g]);
-            } else {
-                for (int i = 0; i < Queries; ++i) totals[i][g] = chains[i][g];
+        for (int p = 0; p < Parts; ++p) {
+            Vector scale{};
+            if constexpr (Cache::scaled)
+                scale = load_scales<Vector>(parts[p].scales + first / cache_group * lanes, scales_apart);
+            for (int i = 0; i < Queries; ++i) {
+                if constexpr (Cache::scaled)
+                    totals[i][p] = multiply_add(chains[i][p], scale, totals[i][p]);
+                else
+                    totals[i][p] = chains[i][p];
             }
         }
     }
-    for (int i = 0; i < Queries; ++i)
-        for (int g = 0; g < Groups; ++g) store(queries[i].scores + at + g * lanes, totals[i][g] * job.scale);
+    for (int p = 0; p < Parts; ++p)
+        for (int i = 0; i < Queries; ++i) store(queries[i].scores + parts[p].at, totals[i][p] * job.scale);
 }
+
+// Collects vectors of keys until there are as many as are scored together. Scores are stored in the order in which they
+// came.
+template <typename Cache, int Queries>
+class Scorer {
+public:
+    Scorer(const AttentionJob& job, const Query* queries) : job_(job), queries_(queries) {}
+
+    template <typename Vector>
+    void add(const KeyGroups<Cache>& groups) {
+        if constexpr (!std::is_same_v<Vector, Widest>) {
+            flush();
+            return score<Cache, Vector, Queries, 1>(&groups, queries_, job_);
+        }
+        waiting_[count_++] = groups;
+        if (count_ < together) return;
+        score<Cache, Widest, Queries, together>(waiting_, queries_, job_);
+        count_ = 0;
+    }
+    void flush() {
+        for (int i = 0; i < count_; ++i) score<Cache, Widest, Queries, 1>(waiting_ + i, queries_, job_);
+        count_ = 0;
+    }
+
+private:
+    static constexpr int together = vectors_for(Queries);
+    const AttentionJob& job_;
+    const Query* queries_;
+    KeyGroups<Cache> waiting_[together];
+    int count_ = 0;
+};
 
 // Scores of every position that any of the queries sees. A group of eight positions may reach past the end of its
 // block: the next block's scores then overwrite what it left there.
 template <typename Cache, int Queries>
 void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t start, int64_t limit) {
-    constexpr int groups_together = 2;
     const AttentionJob& job = pages.job;
+    Scorer<Cache, Queries> scorer(job, queries);
     for (int64_t base = origin; base < limit; base += job.block_size) {
-        const auto* keys = pages.keys(base / job.block_size);
-        if (pages.prefetch && base + prefetch_blocks * job.block_size < limit)
-            prefetch_keys(pages, base / job.block_size + prefetch_blocks);
+        const int64_t block = base / job.block_size;
+        if (pages.prefetch && base + prefetch_blocks * job.block_size < limit) prefetch_keys(pages, block + prefetch_blocks);
         const int64_t filled = limit - base < job.block_size ? limit - base : job.block_size;
         const int64_t groups = round_up(filled, lanes) / lanes;
         int64_t group = start > base ? (start - base) / lanes : 0;
-        const auto score_groups = [&]<int count>() {
-            score<Cache, Queries, count>(keys + group * job.head_dim * lanes, pages.key_scales(base / job.block_size, group),
-                                         queries, job, base - origin + group * lanes);
+        const auto keys = [&] {
+            return KeyGroups<Cache>{pages.keys(block) + group * job.head_dim * lanes, pages.key_scales(block, group),
+                                    base - origin + group * lanes};
         };
-        for (; group + groups_together <= groups; group += groups_together)
-            score_groups.template operator()<groups_together>();
-        for (; group < groups; ++group) score_groups.template operator()<1>();
+        constexpr int64_t widest = lanes_of<Widest> / lanes;
+        for (; group + widest <= groups; group += widest) scorer.template add<Widest>(keys());
+        for (; group < groups; ++group) scorer.template add<Floats>(keys());
     }
+    scorer.flush();
 }
 
 // What scores go through where the job has a softcap or slopes, `scores` being those that the query sees.
@@ -187,52 +233,75 @@ FREEHOLD_INLINE const float* scale_weights(const float* weights, const uint16_t*
     return products + ahead;
 }
 
+// Positions of one block.
+template <typename Element>
+struct Values {
+    const Element* data;      // rows of value_dim elements
+    const uint16_t* scales;   // of the block's first position and group; groups lie scales_apart
+    int64_t scales_apart;
+    int64_t dim;
+    int64_t slot, count;      // positions from the slot-th on
+};
+
+// Adds some features, which are Groups groups of Vectors vectors each: groups that have scales of their own.
+template <typename Cache, typename Vector, int Queries, int Groups, int Vectors>
+void add_features(const Values<typename Cache::Element>& block, const Query* queries, int64_t at, int64_t d) {
+    constexpr int64_t width = lanes_of<Vector>;
+    float products[Queries][Groups][Cache::scaled ? scaled_together + lanes : 1];
+    const float* weights[Queries][Groups];
+    for (int i = 0; i < Queries; ++i)
+        for (int g = 0; g < Groups; ++g) {
+            weights[i][g] = queries[i].scores + at;
+            if constexpr (Cache::scaled)
+                weights[i][g] = scale_weights(weights[i][g], block.scales + (d / cache_group + g) * block.scales_apart,
+                                              block.slot, block.count, products[i][g]);
+        }
+    constexpr int count = Groups * Vectors;
+    Vector sums[Queries][count];
+    for (int i = 0; i < Queries; ++i)
+        for (int v = 0; v < count; ++v) sums[i][v] = load_as<Vector>(queries[i].weighted + d + v * width);
+    const auto* values = block.data + d;
+    for (int64_t position = 0; position < block.count; ++position, values += block.dim) {
+        Vector value[count];
+        for (int v = 0; v < count; ++v) value[v] = load_elements<Cache, Vector>(values + v * width);
+        for (int i = 0; i < Queries; ++i) {
+            Vector weight[Groups];
+            for (int g = 0; g < Groups; ++g) weight[g] = repeated<Vector>(weights[i][g][position]);
+            for (int v = 0; v < count; ++v) sums[i][v] = multiply_add(value[v], weight[v / Vectors], sums[i][v]);
+        }
+    }
+    for (int i = 0; i < Queries; ++i)
+        for (int v = 0; v < count; ++v) store(queries[i].weighted + d + v * width, sums[i][v]);
+}
+
 // Adds the values of positions [from, to), each times its weight.
 template <typename Cache, int Queries>
 void add_values(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t from, int64_t to) {
-    constexpr int most_vectors = Queries == 1 ? 4 : 2;
+    constexpr int vectors = vectors_for(Queries);
+    constexpr int64_t features = vectors * lanes_of<Widest>;
+    constexpr int groups = features > cache_group ? features / cache_group : 1;
     const int64_t size = pages.job.block_size;
     const int64_t dim = pages.value_dim;
     for (int64_t position = from, end; position < to; position = end) {
         const int64_t block = position / size;
         end = (block + 1) * size < to ? (block + 1) * size : to;
         if (Cache::scaled && end - position > scaled_together) end = position + scaled_together;
-        const auto* values = pages.values(block) + position % size * dim;
         if (pages.prefetch && (block + prefetch_blocks) * size < to) prefetch_values(pages, block + prefetch_blocks);
-        const float* weights[Queries];  // of `position` and on
-        for (int i = 0; i < Queries; ++i) weights[i] = queries[i].scores + position - origin;
-        const auto add = [&]<int vectors>(int64_t d) {
-            Floats sums[Queries][vectors];
-            for (int i = 0; i < Queries; ++i)
-                for (int v = 0; v < vectors; ++v) sums[i][v] = load(queries[i].weighted + d + v * lanes);
-            for (int64_t at = 0; at < end - position; ++at) {
-                Floats value[vectors];
-                for (int v = 0; v < vectors; ++v) value[v] = Cache::load(values + at * dim + d + v * lanes);
-                for (int i = 0; i < Queries; ++i) {
-                    const Floats weight = broadcast(weights[i][at]);
-                    for (int v = 0; v < vectors; ++v) sums[i][v] = multiply_add(value[v], weight, sums[i][v]);
-                }
-            }
-            for (int i = 0; i < Queries; ++i)
-                for (int v = 0; v < vectors; ++v) store(queries[i].weighted + d + v * lanes, sums[i][v]);
+        const Values<typename Cache::Element> values{
+            .data = pages.values(block) + position % size * dim,
+            .scales = pages.value_scales(block, 0),
+            .scales_apart = pages.key_groups * lanes,
+            .dim = dim,
+            .slot = position % size,
+            .count = end - position,
         };
-        const auto add_features = [&](int64_t first, int64_t last) {
-            int64_t d = first;
-            for (; d + most_vectors * lanes <= last; d += most_vectors * lanes) add.template operator()<most_vectors>(d);
-            for (; d < last; d += lanes) add.template operator()<1>(d);
-        };
-        if constexpr (Cache::scaled) {
-            float products[Queries][scaled_together + lanes];
-            for (int64_t d = 0; d < dim; d += cache_group) {
-                for (int i = 0; i < Queries; ++i)
-                    weights[i] = scale_weights(queries[i].scores + position - origin,
-                                               pages.value_scales(block, d / cache_group), position % size,
-                                               end - position, products[i]);
-                add_features(d, d + cache_group < dim ? d + cache_group : dim);
-            }
-        } else {
-            add_features(0, dim);
-        }
+        const int64_t at = position - origin;
+        int64_t d = 0;
+        for (; d + features <= dim; d += features)
+            add_features<Cache, Widest, Queries, groups, vectors / groups>(values, queries, at, d);
+        for (; d + lanes_of<Widest> <= dim; d += lanes_of<Widest>)
+            add_features<Cache, Widest, Queries, 1, 1>(values, queries, at, d);
+        for (; d < dim; d += lanes) add_features<Cache, Floats, Queries, 1, 1>(values, queries, at, d);
     }
 }
 

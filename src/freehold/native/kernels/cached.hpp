@@ -4,8 +4,8 @@
 // keeps a bfloat16 for each group, which its elements are to be multiplied by.
 #pragma once
 
-#include "kernels/codes.hpp"
 #include "kernels/table.hpp"
+#include "kernels/wide.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
@@ -19,6 +19,12 @@ struct FloatCache {
     using Element = float;
     static constexpr bool scaled = false;
     FREEHOLD_INLINE Floats load(const Element* from) { return FREEHOLD_ISA::load(from); }
+#if defined(__AVX512F__)
+    FREEHOLD_INLINE Wide load_wide(const Element* from) { return load_as<Wide>(from); }
+    FREEHOLD_INLINE Wide load_two(const Element* first, const Element* second) {
+        return FREEHOLD_ISA::load_two(first, second);
+    }
+#endif
     FREEHOLD_INLINE void store(const Floats (&values)[group_vectors], Element* to) {
         for (int64_t i = 0; i < group_vectors; ++i) FREEHOLD_ISA::store(to + i * lanes, values[i]);
     }
@@ -28,6 +34,12 @@ struct HalfCache {
     using Element = uint16_t;
     static constexpr bool scaled = false;
     FREEHOLD_INLINE Floats load(const Element* from) { return load_half(from); }
+#if defined(__AVX512F__)
+    FREEHOLD_INLINE Wide load_wide(const Element* from) { return wide_of_halves(load_as<__m256i>(from)); }
+    FREEHOLD_INLINE Wide load_two(const Element* first, const Element* second) {
+        return wide_of_halves(FREEHOLD_ISA::load_two(first, second));
+    }
+#endif
     FREEHOLD_INLINE void store(const Floats (&values)[group_vectors], Element* to) {
         for (int64_t i = 0; i < group_vectors; ++i) store_as(to + i * lanes, to_half(values[i]));
     }
@@ -46,6 +58,12 @@ struct CodeCache {
     using Element = int8_t;
     static constexpr bool scaled = true;
     FREEHOLD_INLINE Floats load(const Element* from) { return load_codes(from); }
+#if defined(__AVX512F__)
+    FREEHOLD_INLINE Wide load_wide(const Element* from) { return wide_of_codes(load_as<__m128i>(from)); }
+    FREEHOLD_INLINE Wide load_two(const Element* first, const Element* second) {
+        return wide_of_codes(FREEHOLD_ISA::load_two(first, second));
+    }
+#endif
     FREEHOLD_INLINE void store(const Floats (&values)[group_vectors], Element* to, uint16_t* scale) {
         *scale = bfloat_above(bits<float>(largest_magnitude(values)) / 127.0f);
         const float step = bfloat_to_float(*scale);
@@ -54,6 +72,26 @@ struct CodeCache {
             store_codes(to + i * lanes, usable ? round_to_integer(values[i] / step) : Ints{});
     }
 };
+
+// A vector from one place, or of eight elements there and eight `apart` from them.
+template <typename Cache, typename Vector>
+FREEHOLD_INLINE Vector load_elements(const typename Cache::Element* from) {
+    if constexpr (is_wide<Vector>) return Cache::load_wide(from);
+    else return Cache::load(from);
+}
+template <typename Cache, typename Vector>
+FREEHOLD_INLINE Vector load_elements(const typename Cache::Element* from, [[maybe_unused]] int64_t apart) {
+    if constexpr (is_wide<Vector>) return Cache::load_two(from, from + apart);
+    else return Cache::load(from);
+}
+template <typename Vector>
+FREEHOLD_INLINE Vector load_scales(const uint16_t* from, [[maybe_unused]] int64_t apart) {
+#if defined(__AVX512F__)
+    if constexpr (is_wide<Vector>) return wide_of_bfloats(load_two(from, from + apart));
+    else
+#endif
+        return load_bfloat(from);
+}
 
 // Stores `features` floats group by group: `place(first, count, elements)` takes those of a group, zeros behind them, and
 // `scale_of(group)` says where the scale goes.
