@@ -25,7 +25,7 @@ import numpy.typing as npt
 from freehold import _kernels
 from freehold.ops.base import AttentionCache, AttentionRules, CacheType, LatentCache, Routing
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeCache, NativeOps
+from freehold.ops.native import NativeCache, NativeLatentCache, NativeLayerCache, NativeOps
 
 Weight = Literal["q4", "q4 minimum", "q4_k", "q5_k", "q6_k", "mxfp4", "q8", "fp8", "f16", "f32"]
 
@@ -133,9 +133,10 @@ def run_of(
     fill(cache)
     rules = AttentionRules(0.1)
     if isinstance(layer, LatentCache):
+        assert isinstance(cache, NativeLatentCache)
         q = rng.standard_normal((1, heads, layer.latent + layer.rotated), dtype=np.float32)
         return partial(ops.latent_attention, q, q[:, 0], batch, cache, shape=layer, rules=rules)
-    assert isinstance(layer, AttentionCache)
+    assert isinstance(cache, NativeLayerCache)
     q = rng.standard_normal((1, heads, layer.head_dim), dtype=np.float32)
     k = q[:, : layer.kv_heads]
     return partial(ops.attention, q, k, k, batch, cache, rules=rules)

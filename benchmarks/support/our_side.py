@@ -31,12 +31,19 @@ BLOCK = OPTIONS.block_size
 class OurSide:
     """One model, and caches for some sequences, whose blocks lie one after the other."""
 
-    def load(self, path: str, context: int | None = None) -> dict[str, float]:
+    def load(self, path: str, context: int | None = None, cache_type: str | None = None) -> dict[str, float]:
         """Load a model file; `context` bounds what the engine makes room for, None leaves that to the engine."""
         started = time.perf_counter()
         self.clock = Clock()
         cached = {} if context is None else {"cache_tokens": context, "context_length": context}
-        self.model = freehold.load(Path(path), observer=self.clock, prefix_cache=False, speculation="off", **cached)  # type: ignore[arg-type]
+        self.model = freehold.load(
+            Path(path),
+            cache_type=cache_type,
+            observer=self.clock,
+            prefix_cache=False,
+            speculation="off",
+            **cached,  # type: ignore[arg-type]
+        )
         network = self.model.network
         assert isinstance(network, Decoder)
         self.network = network
@@ -66,7 +73,7 @@ class OurSide:
         """Let every sequence hold the same tokens, each in blocks of its own."""
         self._prefill(token_ids(tokens, self.vocabulary))
         for layer in self.caches:
-            for array in (getattr(layer, one.name) for one in fields(layer)):
+            for array in (kept for one in fields(layer) if (kept := getattr(layer, one.name)) is not None):
                 for sequence in range(1, self.sequences):
                     array[sequence * self.blocks : (sequence + 1) * self.blocks] = array[: self.blocks]
         self.filled = tokens
