@@ -90,7 +90,7 @@ FREEHOLD_INLINE Floats load_features(const Kept<Cache>& kept, int64_t d, int64_t
         std::memcpy(elements, kept.elements + d, count * sizeof *elements);
         values = Cache::load(elements);
     }
-    if constexpr (Cache::scaled) values *= bfloat_to_float(kept.scales[d / cache_group]);
+    if constexpr (Cache::scaled) values *= broadcast(bfloat_to_float(kept.scales[d / cache_group]));
     return values;
 }
 
