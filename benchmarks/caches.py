@@ -32,6 +32,7 @@ from benchmarks.support.trained import sampled_texts, trained_folders, written
 QUICK = [Cell("decode", 64), Cell("decode", 2048)]
 FULL = [Cell("prefill", 2048), *QUICK, Cell("decode", 2048, 4), Cell("decode", 2048, 16)]
 KIND = FileType.Q4_0
+TEXTS = 32  # of at most 256 tokens, for precision
 CODES, HALVES, EXACT = "q8", "f16", "f32"
 
 
@@ -47,7 +48,7 @@ def precision() -> Iterator[tuple[str, str, Distance]]:
     """Every trained model that is there, with both caches."""
     for name, source in trained_folders().items():
         with written(source) as (_, exact):
-            texts = sampled_texts(exact)
+            texts = sampled_texts(exact, TEXTS)
             logits = {}
             for cache_type in (EXACT, HALVES, CODES):
                 with freehold.load(exact, cache_type=cache_type) as model:

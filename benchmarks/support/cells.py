@@ -47,11 +47,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a cell is measured: until both its rounds and its seconds are used up, or its most rounds are done."""
+    """How long a cell is measured: until both its rounds and its seconds are used up, or its most rounds are done.
+
+    Attributes:
+        pause: seconds before each measurement, in which the threads of the other side, which wait for more work in busy
+            loops, go to sleep.
+    """
 
     least_rounds: int
     most_rounds: int
     seconds: float
+    pause: float = 0.03
 
 
 @dataclass(slots=True)
@@ -93,8 +99,9 @@ def _rounds(cell: Cell, sides: tuple[Side, Side], effort: Effort) -> Measured:
     measured = Measured(cell)
     began = time.perf_counter()
     while True:
-        measured.ours.append(_seconds(cell, sides[0]))
-        measured.theirs.append(_seconds(cell, sides[1]))
+        for side, seconds in zip(sides, (measured.ours, measured.theirs), strict=True):
+            time.sleep(effort.pause)
+            seconds.append(_seconds(cell, side))
         rounds, spent = len(measured.ours), time.perf_counter() - began
         is_enough = rounds >= effort.least_rounds and spent >= effort.seconds
         if is_enough or rounds >= effort.most_rounds:

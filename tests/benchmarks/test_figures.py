@@ -120,7 +120,7 @@ class Recorder(Side):
 def test_rounds_are_interleaved_and_contexts_filled_once(quick: bool) -> None:
     log: list[str] = []
     cells = plan("1.2b", FileType.Q4_0, quick=quick)
-    measured = list(measure(cells, (Recorder(log, "A"), Recorder(log, "B")), Effort(3, 3, 0)))
+    measured = list(measure(cells, (Recorder(log, "A"), Recorder(log, "B")), Effort(3, 3, 0, pause=0)))
     assert [one.cell for one in measured] == cells
     assert all(len(one.ours) == len(one.theirs) == 3 for one in measured)
     assert log[::2] == [line.replace("B", "A") for line in log[1::2]]
