@@ -28,23 +28,35 @@ struct BFloat16 {
 
 template <typename Weight>
 struct FloatKernel {
+    using Element = typename Weight::Element;
     static constexpr int tokens = float_tile_tokens;
     static constexpr int panels = float_tile_panels;
-    static constexpr int panels_for_one = 8;
+    // One token's panels are read side by side, so that chains of multiply-adds hide each other's latency. The processor
+    // looks far enough ahead in each of them for float32; it needs help where it gets twice as many weights from a line.
+    static constexpr bool is_half = sizeof(Element) == 2;
+    static constexpr int panels_for_one = is_half ? 4 : 8;
+    static constexpr int64_t columns_in_line = 64 / (panel_rows * sizeof(Element));
+    static constexpr int64_t columns_ahead = 24 * columns_in_line;
+
+    // Of a panel the line so many columns ahead; behind its end lies what follows in the tile that comes next.
+    template <int Panels>
+    FREEHOLD_INLINE void prefetch_columns(const Element* weights, int64_t column, int64_t columns) {
+        const int64_t ahead = column + columns_ahead + (column + columns_ahead < columns ? 0 : (Panels - 1) * columns);
+        for (int p = 0; p < Panels; ++p) __builtin_prefetch(weights + (p * columns + ahead) * panel_rows);
+    }
 
     template <int Tokens, int Panels>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;
         using Rows = FREEHOLD_ISA::Rows<in_vector>;
-        using Element = typename Weight::Element;
         const int64_t columns = job.matrix->columns;
         const auto* weights = static_cast<const Element*>(job.matrix->codes) + panel * columns * panel_rows;
         const int64_t apart = columns * panel_rows * sizeof(Element);
         const float* x = job.x + token * job.x_stride;
 
         typename Rows::Floats chains[Tokens][vectors] = {};
-        for (int64_t column = 0; column < columns; ++column) {
+        const auto add = [&](int64_t column) __attribute__((always_inline)) {
             typename Rows::Floats weight[vectors];
             for (int v = 0; v < vectors; ++v)
                 weight[v] = Weight::template load<in_vector>(weights + (v * in_vector * columns + column) * panel_rows,
@@ -53,7 +65,15 @@ struct FloatKernel {
                 const auto value = Rows::broadcast(x[t * job.x_stride + column]);
                 for (int v = 0; v < vectors; ++v) chains[t][v] = multiply_add(weight[v], value, chains[t][v]);
             }
+        };
+        int64_t column = 0;
+        if constexpr (Tokens == 1 && is_half) {
+            for (; column + columns_in_line <= columns; column += columns_in_line) {
+                prefetch_columns<Panels>(weights, column, columns);
+                for (int64_t i = 0; i < columns_in_line; ++i) add(column + i);
+            }
         }
+        for (; column < columns; ++column) add(column);
         for (int t = 0; t < Tokens; ++t)
             for (int v = 0; v < vectors; ++v) store_outputs(job, token + t, panel + v * in_vector, chains[t][v]);
     }
