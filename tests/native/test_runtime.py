@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -26,6 +27,27 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [sys.executable, "-c", code], env=plain | environment, capture_output=True, text=True, check=False, timeout=60
     )
+
+
+# Prints how many pages the system hands out for arrays like those of a step, one step after the other.
+COUNT_FAULTS = """
+import resource
+import numpy as np
+from freehold.ops.native import NativeOps
+{before}
+def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def step(): held = [np.ones(3 << 20, np.uint8) for _ in range(6)]
+for _ in range(5): step()
+begun = faults()
+for _ in range(20): step()
+print(faults() - begun)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_memory_that_a_step_has_freed_is_kept_for_the_next() -> None:
+    given_back, kept = (int(run_python(COUNT_FAULTS.format(before=before)).stdout) for before in ("", "NativeOps()"))
+    assert kept < 500 < given_back
 
 
 def test_the_environment_chooses_isa_and_threads() -> None:

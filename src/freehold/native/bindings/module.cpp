@@ -5,6 +5,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "runtime/isa.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace freehold {
@@ -40,6 +41,7 @@ NB_MODULE(_kernels, module) {
     module.def("use_isa", use_isa, nb::arg("name"));
     module.def("threads", threads, nb::call_guard<nb::gil_scoped_release>());
     module.def("set_threads", set_threads, nb::arg("count"), nb::call_guard<nb::gil_scoped_release>());
+    module.def("keep_freed_memory", keep_freed_memory);
     bind_weights(module);
     bind_products(module);
     bind_rows(module);

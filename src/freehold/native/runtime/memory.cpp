@@ -6,12 +6,18 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace freehold {
 namespace {
 
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+// Larger blocks go back as soon as they are freed, and so does what is free beyond so much.
+constexpr int largest_kept = 32 << 20;
+constexpr int most_kept = 64 << 20;
 
 }  // namespace
 
@@ -28,6 +34,13 @@ Memory allocate(std::size_t bytes) {
     if (alignment == huge_page) madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
     return Memory(static_cast<std::byte*>(memory));
+}
+
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, largest_kept);
+    mallopt(M_TRIM_THRESHOLD, most_kept);
+#endif
 }
 
 std::byte* Scratch::bytes(std::size_t count) {
