@@ -51,6 +51,7 @@ bench: $(STAMPS)/dev $(FREEHOLD_LLAMA_PYTHON)  ## each ends in one line of JSON
 	$(BIN)/python benchmarks/vs_llamacpp.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
 	$(BIN)/python benchmarks/vs_transformers.py --quick $(BENCH)
 	$(BIN)/python benchmarks/speculation.py --quick $(BENCH)
+	$(BIN)/python benchmarks/caches.py --quick $(BENCH)
 	$(BIN)/python benchmarks/prefix_cache.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
 	$(BIN)/python benchmarks/cold_start.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)
 	$(BIN)/python benchmarks/server_load.py --quick --llama-python $(FREEHOLD_LLAMA_PYTHON) $(BENCH)

@@ -74,7 +74,7 @@ def test_a_failed_sequence_is_a_fault_of_ours(client: TestClient, model: FakeMod
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        ("cannot read /home/ada/models/x.json", "cannot read x.json"),
+        ("cannot read /srv/models/x.json", "cannot read x.json"),
         ("cannot read '/srv/a.gguf': broken", "cannot read 'a.gguf': broken"),
         (r"cannot read C:\models\x.json", "cannot read x.json"),
         ("served here: org/name", "served here: org/name"),
