@@ -4,7 +4,7 @@
 // loaded, the second one's part lies `apart` bytes behind the first one's.
 #pragma once
 
-#include "kernels/wide.hpp"
+#include "kernels/simd.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
@@ -36,33 +36,32 @@ constexpr int most_panels_in_vector = 2;
 constexpr int float_tile_tokens = 8;
 constexpr int float_tile_panels = 4;
 
+using WideFloats = float __attribute__((vector_size(64)));
 using WideInts = int32_t __attribute__((vector_size(64)));
 using WideWords = uint32_t __attribute__((vector_size(64)));
 using WideBytes = uint8_t __attribute__((vector_size(64)));
 
-FREEHOLD_INLINE Wide to_floats(WideInts x) { return _mm512_cvtepi32_ps((__m512i)x); }
-FREEHOLD_INLINE Floats first_panel_of(Wide x) { return _mm512_castps512_ps256(x); }
-FREEHOLD_INLINE Floats second_panel_of(Wide x) { return _mm512_extractf32x8_ps(x, 1); }
+FREEHOLD_INLINE WideFloats multiply_add(WideFloats a, WideFloats b, WideFloats c) { return _mm512_fmadd_ps(a, b, c); }
+FREEHOLD_INLINE WideFloats to_floats(WideInts x) { return _mm512_cvtepi32_ps((__m512i)x); }
+FREEHOLD_INLINE Floats first_panel_of(WideFloats x) { return _mm512_castps512_ps256(x); }
+FREEHOLD_INLINE Floats second_panel_of(WideFloats x) { return _mm512_extractf32x8_ps(x, 1); }
 
 template <>
 struct Rows<2> {
-    using Floats = Wide;
+    using Floats = WideFloats;
     using Ints = WideInts;
     using Words = WideWords;
     using Bytes = WideBytes;
 
     FREEHOLD_INLINE Floats broadcast(float x) { return _mm512_set1_ps(x); }
     FREEHOLD_INLINE Ints broadcast(int32_t x) { return (Ints)_mm512_set1_epi32(x); }
-    FREEHOLD_INLINE Bytes load_bytes(const uint8_t* from, int64_t apart) {
-        const __m512i first = _mm512_castsi256_si512(load_as<__m256i>(from));
-        return (Bytes)_mm512_inserti64x4(first, load_as<__m256i>(second(from, apart)), 1);
-    }
-    FREEHOLD_INLINE Floats load(const float* from, int64_t apart) { return load_two(from, second(from, apart)); }
+    FREEHOLD_INLINE Bytes load_bytes(const uint8_t* from, int64_t apart) { return (Bytes)join32(from, apart); }
+    FREEHOLD_INLINE Floats load(const float* from, int64_t apart) { return (Floats)join32(from, apart); }
     FREEHOLD_INLINE Floats load_half(const uint16_t* from, int64_t apart) {
-        return wide_of_halves(load_two(from, second(from, apart)));
+        return _mm512_cvtph_ps(join16(from, apart));
     }
     FREEHOLD_INLINE Floats load_bfloat(const uint16_t* from, int64_t apart) {
-        return wide_of_bfloats(load_two(from, second(from, apart)));
+        return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(join16(from, apart)), 16);
     }
     // As load_float8 of eight.
     FREEHOLD_INLINE Floats load_float8(const uint8_t* from, int64_t apart) {
@@ -71,15 +70,22 @@ struct Rows<2> {
             _mm256_and_si256(_mm256_srai_epi16(upper, 1), _mm256_set1_epi16(static_cast<int16_t>(0xbfff))));
     }
     FREEHOLD_INLINE Words load_words(const uint8_t* from, int64_t apart) {
-        return (Words)_mm512_cvtepu8_epi32(join8(from, apart));
+        return (Words)(Words)_mm512_cvtepu8_epi32(join8(from, apart));
     }
 
 private:
-    template <typename Element>
-    FREEHOLD_INLINE const Element* second(const Element* from, int64_t apart) {
-        return reinterpret_cast<const Element*>(reinterpret_cast<const char*>(from) + apart);
+    FREEHOLD_INLINE const char* second(const void* from, int64_t apart) {
+        return static_cast<const char*>(from) + apart;
     }
-    FREEHOLD_INLINE __m128i join8(const uint8_t* from, int64_t apart) {
+    FREEHOLD_INLINE __m512i join32(const void* from, int64_t apart) {
+        const __m512i first = _mm512_castsi256_si512(load_as<__m256i>(from));
+        return _mm512_inserti64x4(first, load_as<__m256i>(second(from, apart)), 1);
+    }
+    FREEHOLD_INLINE __m256i join16(const void* from, int64_t apart) {
+        const __m256i first = _mm256_castsi128_si256(load_as<__m128i>(from));
+        return _mm256_inserti128_si256(first, load_as<__m128i>(second(from, apart)), 1);
+    }
+    FREEHOLD_INLINE __m128i join8(const void* from, int64_t apart) {
         return _mm_unpacklo_epi64(_mm_loadu_si64(from), _mm_loadu_si64(second(from, apart)));
     }
 };
