@@ -97,7 +97,7 @@ def fastest(runs: Sequence[Callable[[], object]], seconds: float) -> float:
 def measure_linear(kind: Weight, rows: int, columns: int, tokens: int, seconds: float) -> dict[str, float]:
     """GB/s of packed weights and GMAC/s of one product."""
     first = random_matrix(kind, rows, columns)
-    copies = COLD_BYTES // first.bytes if tokens == 1 else 0
+    copies = COLD_BYTES // first.bytes
     weights = [_kernels.LinearWeight([first])]
     weights += [_kernels.LinearWeight([random_matrix(kind, rows, columns)]) for _ in range(copies)]
     x = rng.standard_normal((tokens, columns), dtype=np.float32)

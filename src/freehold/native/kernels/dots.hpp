@@ -4,7 +4,8 @@
 // Every version offers: tile_tokens and tile_panels, of which a kernel holds the sums at once; sums_of_five_bits, how
 // many sums a block of codes of 5 bits needs, so as to be exact; load_quad for four activations, repeated for every row;
 // first_sums, which makes sums of columns 0, 1 and of columns 2, 3 of every step something to start dots with, for they
-// begin with what these say of the codes' offset; NibbleDot for unsigned codes of up to 6 bits; RowScales, signed bytes
+// begin with what these say of the codes' offset; scaled_sums for such sums times a factor; byte_offset, what is added to
+// codes of 8 bits; NibbleDot for unsigned codes of up to 6 bits; RowScales, signed bytes
 // for each row to multiply its totals with; float4_codes to make codes of floats of 4 bits; ByteCodes and ByteDot for
 // signed codes of 8 bits.
 #pragma once

@@ -8,6 +8,7 @@ namespace freehold::FREEHOLD_ISA {
 constexpr int tile_tokens = 4;
 constexpr int tile_panels = 2;
 constexpr int sums_of_five_bits = 2;
+constexpr uint8_t byte_offset = 0;
 
 // Left alone, GCC computes all products of a block before it adds any of them up, and spills most of them.
 FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
@@ -25,6 +26,9 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
 
 FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
     return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
+}
+FREEHOLD_INLINE int32_t scaled_sums(int32_t sums, int32_t factor) {
+    return first_sums(static_cast<int16_t>(sums) * factor, (sums >> 16) * factor);
 }
 
 // An integer for each row, twice in 16 bits.
@@ -45,9 +49,6 @@ template <int>
 struct NibbleDot {
     __m256i sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t sums, int16_t factor) {
-        return {_mm256_mullo_epi16(_mm256_set1_epi32(sums), _mm256_set1_epi16(factor))};
-    }
     FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {_mm256_set1_epi32(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, Quad quad) {
         sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16((__m256i)codes, quad));

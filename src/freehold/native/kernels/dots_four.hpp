@@ -13,6 +13,7 @@ namespace freehold::FREEHOLD_ISA {
 constexpr int sums_of_five_bits = 1;
 
 FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) { return first + second; }
+FREEHOLD_INLINE int32_t scaled_sums(int32_t sums, int32_t factor) { return sums * factor; }
 
 // An integer for each row.
 template <int Panels>
@@ -30,8 +31,7 @@ struct NibbleDot {
     using Ints = typename Rows<Panels>::Ints;
     Ints sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t sum, int16_t factor) { return {multiply_sum<Panels>(sum, factor)}; }
-    FREEHOLD_INLINE NibbleDot start(int32_t sum) { return {Rows<Panels>::broadcast(sum)}; }
+    FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {Rows<Panels>::broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(typename Rows<Panels>::Bytes codes, Quad<Panels> quad) {
         sums = multiply_bytes(sums, codes, quad);
     }
@@ -54,7 +54,7 @@ struct ByteDot {
     using Ints = typename Rows<Panels>::Ints;
     Ints sums;
 
-    FREEHOLD_INLINE ByteDot start(int32_t sum) { return {multiply_sum<Panels>(sum, -byte_offset)}; }
+    FREEHOLD_INLINE ByteDot start(int32_t sums) { return {Rows<Panels>::broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(const ByteCodes<Panels>& weight, Quad<Panels> quad) {
         sums = multiply_bytes(sums, weight.codes, quad);
     }

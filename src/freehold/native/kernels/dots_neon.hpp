@@ -21,12 +21,6 @@ FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, int8x16_t quad) {
             (FourInts)vdotq_s32((int32x4_t)sums.high, (int8x16_t)codes.high, quad)};
 }
 
-// For every row.
-template <int>
-FREEHOLD_INLINE Ints multiply_sum(int32_t sum, int16_t factor) {
-    return broadcast(sum * factor);
-}
-
 // Twice the floats of 4 bits, plus 12.
 FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     const uint8x16_t table = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};

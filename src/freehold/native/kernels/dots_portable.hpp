@@ -8,6 +8,7 @@ namespace freehold::FREEHOLD_ISA {
 constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
 constexpr int sums_of_five_bits = 2;
+constexpr uint8_t byte_offset = 0;
 
 using EightShorts = int16_t __attribute__((vector_size(16)));
 using Shorts = Pair<EightShorts>;
@@ -46,6 +47,9 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
 FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
     return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
 }
+FREEHOLD_INLINE int32_t scaled_sums(int32_t sums, int32_t factor) {
+    return first_sums(static_cast<int16_t>(sums) * factor, (sums >> 16) * factor);
+}
 
 // An integer for each row.
 template <int>
@@ -61,7 +65,6 @@ template <int>
 struct NibbleDot {
     Shorts sums;
 
-    FREEHOLD_INLINE NibbleDot start(int32_t sums, int16_t factor) { return {(Shorts)broadcast(sums) * factor}; }
     FREEHOLD_INLINE NibbleDot start(int32_t sums) { return {(Shorts)broadcast(sums)}; }
     inline __attribute__((always_inline)) void add(Bytes codes, const Quad& quad) {
         sums += Halved::of_unsigned(codes).times(quad);

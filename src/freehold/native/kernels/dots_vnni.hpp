@@ -8,10 +8,6 @@ namespace freehold::FREEHOLD_ISA {
 
 constexpr uint8_t byte_offset = 128;
 
-// Products of the low 16 bits of each integer.
-FREEHOLD_INLINE Ints multiply_low(Ints sums, Ints factors) {
-    return (Ints)_mm256_madd_epi16((__m256i)sums, (__m256i)factors);
-}
 // Twice the floats of 4 bits, plus 12.
 FREEHOLD_INLINE __m128i float4_table() {
     return _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
@@ -31,9 +27,6 @@ FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
 FREEHOLD_INLINE WideInts multiply_bytes(WideInts sums, WideBytes codes, WideInts quad) {
     return (WideInts)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)codes, (__m512i)quad);
 }
-FREEHOLD_INLINE WideInts multiply_low(WideInts sums, WideInts factors) {
-    return (WideInts)_mm512_madd_epi16((__m512i)sums, (__m512i)factors);
-}
 FREEHOLD_INLINE WideBytes float4_codes(WideBytes nibbles) {
     return (WideBytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(float4_table()), (__m512i)nibbles);
 }
@@ -48,12 +41,6 @@ FREEHOLD_INLINE Ints multiply_bytes(Ints sums, Bytes codes, Ints quad) {
 }
 
 #endif
-
-// For every row; both have 16 bits.
-template <int Panels>
-FREEHOLD_INLINE typename Rows<Panels>::Ints multiply_sum(int32_t sum, int16_t factor) {
-    return multiply_low(Rows<Panels>::broadcast(sum), Rows<Panels>::broadcast(int32_t{static_cast<uint16_t>(factor)}));
-}
 
 template <int Panels>
 using Quad = typename Rows<Panels>::Ints;

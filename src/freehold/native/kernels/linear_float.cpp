@@ -45,7 +45,7 @@ struct FloatKernel {
         for (int p = 0; p < Panels; ++p) __builtin_prefetch(weights + (p * columns + ahead) * panel_rows);
     }
 
-    template <int Tokens, int Panels>
+    template <int Tokens, int Panels, bool>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;

@@ -12,7 +12,7 @@ struct Float8Kernel {
     static constexpr int panels = float_tile_panels;
     static constexpr int panels_for_one = 8;
 
-    template <int Tokens, int Panels>
+    template <int Tokens, int Panels, bool>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;

@@ -46,17 +46,17 @@ template <typename Meaning>
 struct Nibbles {
     static constexpr int64_t block_bytes = q4_block_bytes;
 
+    FREEHOLD_INLINE int32_t offset(const LinearJob& job) { return job.matrix->offset; }
+
     template <int Tokens, int Vectors, int Panels>
-    FREEHOLD_INLINE void dot(const LinearJob& job, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t* sums,
+    FREEHOLD_INLINE void dot(const uint8_t* codes, int64_t panel_stride, const int8_t* x, int64_t x_stride,
+                             const int32_t* starts, int64_t starts_stride,
                              typename Rows<Panels>::Ints (&totals)[Tokens][Vectors]) {
         using Bytes = typename Rows<Panels>::Bytes;
         using Words = typename Rows<Panels>::Words;
         NibbleDot<Panels> dots[Tokens][Vectors];
         for (int t = 0; t < Tokens; ++t)
-            for (int v = 0; v < Vectors; ++v)
-                dots[t][v] = NibbleDot<Panels>::start(sums[t * (x_stride / block_columns)],
-                                                      static_cast<int16_t>(-job.matrix->offset));
+            for (int v = 0; v < Vectors; ++v) dots[t][v] = NibbleDot<Panels>::start(starts[t * starts_stride]);
 #pragma GCC unroll 4
         for (int step = 0; step < 4; ++step) {
             Bytes low[Vectors], high[Vectors];
@@ -80,14 +80,15 @@ struct Nibbles {
 struct SignedBytes8 {
     static constexpr int64_t block_bytes = q8_block_bytes;
 
+    FREEHOLD_INLINE int32_t offset(const LinearJob&) { return byte_offset; }
+
     template <int Tokens, int Vectors, int Panels>
-    FREEHOLD_INLINE void dot(const LinearJob&, const uint8_t* codes, int64_t panel_stride, const int8_t* x,
-                             int64_t x_stride, const int32_t* sums,
+    FREEHOLD_INLINE void dot(const uint8_t* codes, int64_t panel_stride, const int8_t* x, int64_t x_stride,
+                             const int32_t* starts, int64_t starts_stride,
                              typename Rows<Panels>::Ints (&totals)[Tokens][Vectors]) {
         ByteDot<Panels> dots[Tokens][Vectors];
         for (int t = 0; t < Tokens; ++t)
-            for (int v = 0; v < Vectors; ++v)
-                dots[t][v] = ByteDot<Panels>::start(sums[t * (x_stride / block_columns)]);
+            for (int v = 0; v < Vectors; ++v) dots[t][v] = ByteDot<Panels>::start(starts[t * starts_stride]);
 #pragma GCC unroll 8
         for (int step = 0; step < 8; ++step) {
             ByteCodes<Panels> weight[Vectors];
@@ -103,13 +104,27 @@ struct SignedBytes8 {
     }
 };
 
+// What the dots of a tile begin with, -offset * S, for some blocks at a time: made one by one they would take the
+// multipliers' time, which the dots have a use for.
+template <int Tokens>
+struct Starts {
+    static constexpr int64_t blocks = 64;
+    int32_t values[Tokens][blocks];
+
+    void make(const int32_t* sums, int64_t apart, int64_t count, int32_t offset) {
+        for (int t = 0; t < Tokens; ++t)
+            for (int64_t block = 0; block < count; ++block)
+                values[t][block] = scaled_sums(sums[t * apart + block], -offset);
+    }
+};
+
 template <typename Codes, typename Scale, bool HasMinimum>
 struct QuantisedKernel {
     static constexpr int tokens = tile_tokens;
     static constexpr int panels = tile_panels;
     static constexpr int panels_for_one = 1;
 
-    template <int Tokens, int Panels>
+    template <int Tokens, int Panels, bool Fetch>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;
@@ -127,26 +142,35 @@ struct QuantisedKernel {
         const int32_t* x_code_sums = job.quantised.code_sums + token * blocks;
 
         typename Rows::Floats chains[Tokens][vectors] = {};
-        for (int64_t block = 0; block < blocks; ++block) {
-            typename Rows::Ints totals[Tokens][vectors];
-            for (int p = 0; p < Panels; ++p)
-                prefetch_ahead<Codes::block_bytes, Tokens, Panels>(
-                    codes + p * panel_stride + block * Codes::block_bytes, panel_stride);
-            Codes::template dot<Tokens, vectors, in_vector>(
-                job, codes + block * Codes::block_bytes, panel_stride, x + block * block_columns,
-                blocks * block_columns, x_code_sums + block, totals);
-            for (int v = 0; v < vectors; ++v) {
-                const int64_t at = (v * in_vector * blocks + block) * panel_rows;
-                const int64_t apart = blocks * panel_rows * sizeof(Element);
-                const auto scale = Scale::template load<in_vector>(scales + at, apart);
-                for (int t = 0; t < Tokens; ++t)
-                    chains[t][v] = multiply_add(to_floats(totals[t][v]), scale * x_scales[t * blocks + block],
-                                                chains[t][v]);
-                if constexpr (HasMinimum) {
-                    const auto minimum = Scale::template load<in_vector>(minimums + at, apart);
+        Starts<Tokens> starts;
+        for (int64_t first = 0; first < blocks; first += starts.blocks) {
+            const int64_t last = blocks - first < starts.blocks ? blocks : first + starts.blocks;
+            starts.make(x_code_sums + first, blocks, last - first, Codes::offset(job));
+            for (int64_t block = first; block < last; ++block) {
+                if constexpr (Fetch) {
+                    for (int p = 0; p < Panels; ++p)
+                        prefetch_ahead<Codes::block_bytes, Tokens, Panels>(
+                            codes + p * panel_stride + block * Codes::block_bytes, panel_stride);
+                    prefetch_beside<Panels>(scales, block, blocks);
+                    if constexpr (HasMinimum) prefetch_beside<Panels>(minimums, block, blocks);
+                }
+                typename Rows::Ints totals[Tokens][vectors];
+                Codes::template dot<Tokens, vectors, in_vector>(
+                    codes + block * Codes::block_bytes, panel_stride, x + block * block_columns,
+                    blocks * block_columns, &starts.values[0][block - first], starts.blocks, totals);
+                for (int v = 0; v < vectors; ++v) {
+                    const int64_t at = (v * in_vector * blocks + block) * panel_rows;
+                    const int64_t apart = blocks * panel_rows * sizeof(Element);
+                    const auto scale = Scale::template load<in_vector>(scales + at, apart);
                     for (int t = 0; t < Tokens; ++t)
-                        chains[t][v] =
-                            multiply_add(minimum, Rows::broadcast(x_sums[t * blocks + block]), chains[t][v]);
+                        chains[t][v] = multiply_add(to_floats(totals[t][v]), scale * x_scales[t * blocks + block],
+                                                    chains[t][v]);
+                    if constexpr (HasMinimum) {
+                        const auto minimum = Scale::template load<in_vector>(minimums + at, apart);
+                        for (int t = 0; t < Tokens; ++t)
+                            chains[t][v] =
+                                multiply_add(minimum, Rows::broadcast(x_sums[t * blocks + block]), chains[t][v]);
+                    }
                 }
             }
         }

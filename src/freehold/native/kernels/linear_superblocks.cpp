@@ -142,7 +142,7 @@ struct SuperblockKernel {
         }
     }
 
-    template <int Tokens, int Panels>
+    template <int Tokens, int Panels, bool Fetch>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;
@@ -153,8 +153,10 @@ struct SuperblockKernel {
         typename Rows<in_vector>::Floats chains[Tokens][vectors] = {};
         for (int64_t block = 0; block < job.quantised.blocks; block += superblock_blocks) {
             for (int64_t index = 0; index < superblock_blocks; ++index) {
-                for (int p = 0; p < Panels; ++p)
-                    prefetch_ahead<share, Tokens, Panels>(superblock + p * panel_stride + index * share, panel_stride);
+                if constexpr (Fetch)
+                    for (int p = 0; p < Panels; ++p)
+                        prefetch_ahead<share, Tokens, Panels>(superblock + p * panel_stride + index * share,
+                                                              panel_stride);
                 add_block<in_vector>(superblock, panel_stride, index,
                                      Activations::at(job.quantised, token, block + index), chains);
             }

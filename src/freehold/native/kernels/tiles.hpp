@@ -36,27 +36,39 @@ FREEHOLD_INLINE void prefetch_ahead(const uint8_t* block, int64_t panel_stride) 
         __builtin_prefetch(block + ahead + line, 0, Tokens == 1 ? 0 : 3);
 }
 
-template <typename Kernel, int Tokens, int Panels>
-FREEHOLD_INLINE void run_panels(const LinearJob& job, int64_t token, int64_t first, int64_t last) {
-    int64_t panel = first;
-    for (; panel + Panels <= last; panel += Panels) Kernel::template tile<Tokens, Panels>(job, token, panel);
-    if constexpr (Panels > 1) run_panels<Kernel, Tokens, Panels / 2>(job, token, panel, last);
+// The same for scales that lie beside the codes, of which a tile's panels have too few for the processor to see where
+// they lead. They begin at `scales` and follow each other without gaps.
+template <int Panels, typename Element>
+FREEHOLD_INLINE void prefetch_beside(const Element* scales, int64_t block, int64_t blocks) {
+    __builtin_prefetch(scales + (blocks + block) * Panels * panel_rows);
 }
 
+template <typename Kernel, int Tokens, int Panels, bool Fetch>
+FREEHOLD_INLINE void run_panels(const LinearJob& job, int64_t token, int64_t first, int64_t last) {
+    int64_t panel = first;
+    for (; panel + Panels <= last; panel += Panels) Kernel::template tile<Tokens, Panels, Fetch>(job, token, panel);
+    if constexpr (Panels > 1) run_panels<Kernel, Tokens, Panels / 2, Fetch>(job, token, panel, last);
+}
+
+// The last tiles of a range of panels fetch what the next panels need; if all did, it would drive out their own.
 template <typename Kernel, int Tokens>
 FREEHOLD_INLINE void run_tokens(const LinearJob& job, int64_t first, int64_t last, int64_t panel, int64_t last_panel) {
+    constexpr int64_t fetching = 3 * Kernel::tokens;
     int64_t token = first;
+    if constexpr (Tokens == Kernel::tokens)
+        for (; last - token > fetching; token += Tokens)
+            run_panels<Kernel, Tokens, Kernel::panels, false>(job, token, panel, last_panel);
     for (; token + Tokens <= last; token += Tokens)
-        run_panels<Kernel, Tokens, Kernel::panels>(job, token, panel, last_panel);
+        run_panels<Kernel, Tokens, Kernel::panels, true>(job, token, panel, last_panel);
     if constexpr (Tokens > 1) run_tokens<Kernel, Tokens - 1>(job, token, last, panel, last_panel);
 }
 
-// Kernel::tile<Tokens, Panels>(job, token, panel) computes Tokens x Panels * 8 outputs. For many tokens, a few panels
+// Kernel::tile<Tokens, Panels, Fetch>(job, token, panel) computes Tokens x Panels * 8 outputs. For many tokens, a few panels
 // stay in the nearest cache while all tokens pass over them.
 template <typename Kernel>
 void run_tiles(const LinearJob& job, int64_t first_token, int64_t last_token, int64_t first_panel, int64_t last_panel) {
     if (last_token - first_token == 1)
-        return run_panels<Kernel, 1, Kernel::panels_for_one>(job, first_token, first_panel, last_panel);
+        return run_panels<Kernel, 1, Kernel::panels_for_one, true>(job, first_token, first_panel, last_panel);
     for (int64_t panel = first_panel; panel < last_panel; panel += Kernel::panels) {
         const int64_t end = panel + Kernel::panels < last_panel ? panel + Kernel::panels : last_panel;
         run_tokens<Kernel, Kernel::tokens>(job, first_token, last_token, panel, end);
