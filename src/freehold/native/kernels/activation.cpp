@@ -6,22 +6,40 @@ namespace freehold::FREEHOLD_ISA {
 namespace {
 
 struct Silu {
-    FREEHOLD_INLINE Floats of(Floats x) { return silu(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return silu(x);
+    }
 };
 struct Gelu {
-    FREEHOLD_INLINE Floats of(Floats x) { return gelu(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return gelu(x);
+    }
 };
 struct GeluTanh {
-    FREEHOLD_INLINE Floats of(Floats x) { return gelu_tanh(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return gelu_tanh(x);
+    }
 };
 struct Relu {
-    FREEHOLD_INLINE Floats of(Floats x) { return relu(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return relu(x);
+    }
 };
 struct Sigmoid {
-    FREEHOLD_INLINE Floats of(Floats x) { return sigmoid(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return sigmoid(x);
+    }
 };
 struct Tanh {
-    FREEHOLD_INLINE Floats of(Floats x) { return hyperbolic_tangent(x); }
+    template <typename Vector>
+    FREEHOLD_INLINE Vector of(Vector x) {
+        return hyperbolic_tangent(x);
+    }
 };
 
 // Calls run with the type that holds the activation.
@@ -37,9 +55,10 @@ void with_activation(Activation activation, Run run) {
     }
 }
 
-FREEHOLD_INLINE Floats clamped_swiglu(Floats gate, Floats up, float limit) {
+template <typename Vector>
+FREEHOLD_INLINE Vector clamped_swiglu(Vector gate, Vector up, float limit) {
     constexpr float slope = 1.702f;
-    const Floats low = smaller(limit, gate);
+    const Vector low = smaller(limit, gate);
     return low * sigmoid(slope * low) * (larger(-limit, smaller(limit, up)) + 1.0f);
 }
 
@@ -49,7 +68,7 @@ void activate(const Vectors& x, Activation activation, int64_t first, int64_t la
     with_activation(activation, [&](auto chosen) {
         for (int64_t vector = first; vector < last; ++vector)
             replace(vector_at(x, vector), x.columns,
-                    [](Floats value) __attribute__((always_inline)) { return decltype(chosen)::of(value); });
+                    [](auto value) __attribute__((always_inline)) { return decltype(chosen)::of(value); });
     });
 }
 
@@ -59,7 +78,7 @@ void gate(const Vectors& x, const ConstVectors& gates, Activation activation, in
             float* to = vector_at(x, vector);
             const float* from = vector_at(gates, vector);
             if (gates.columns == x.columns) {
-                combine(to, from, x.columns, [](Floats value, Floats by) __attribute__((always_inline)) {
+                combine(to, from, x.columns, [](auto value, auto by) __attribute__((always_inline)) {
                     return value * decltype(chosen)::of(by);
                 });
             } else {
@@ -78,18 +97,18 @@ void gate_up(float* gate_up, int64_t stride, int64_t width, const Gating& gating
         }
     };
     if (gating.clamped)
-        return rows([limit = gating.limit](Floats gate, Floats up) __attribute__((always_inline)) {
+        return rows([limit = gating.limit](auto gate, auto up) __attribute__((always_inline)) {
             return clamped_swiglu(gate, up, limit);
         });
     with_activation(gating.activation, [&](auto chosen) {
-        rows([](Floats gate, Floats up) __attribute__((always_inline)) { return decltype(chosen)::of(gate) * up; });
+        rows([](auto gate, auto up) __attribute__((always_inline)) { return decltype(chosen)::of(gate) * up; });
     });
 }
 
 void softcap(const Vectors& x, float cap, int64_t first, int64_t last) {
     for (int64_t vector = first; vector < last; ++vector)
         replace(vector_at(x, vector), x.columns,
-                [cap](Floats value) __attribute__((always_inline)) { return cap * hyperbolic_tangent(value / cap); });
+                [cap](auto value) __attribute__((always_inline)) { return cap * hyperbolic_tangent(value / cap); });
 }
 
 }  // namespace freehold::FREEHOLD_ISA

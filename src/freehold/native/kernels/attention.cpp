@@ -198,6 +198,19 @@ void adjust(const AttentionJob& job, const Query& query, float* scores) {
     }
 }
 
+template <typename Vector>
+FREEHOLD_INLINE void add_powers(float* scores, float maximum, Floats& sums) {
+    const Vector powers = exponential(load_as<Vector>(scores) - maximum);
+    store_as(scores, powers);
+#if defined(__AVX512F__)
+    if constexpr (is_wide<Vector>) {
+        sums += first_half(powers);
+        sums += second_half(powers);
+    } else
+#endif
+        sums += powers;
+}
+
 // Scores become exp(score - maximum); returns their sum. A sink is one more score, which only the sum knows.
 float soften(float* scores, int64_t count, const float* sink) {
     store(scores + count, broadcast(-__builtin_inff()));  // so that whole vectors may be read
@@ -212,12 +225,11 @@ float soften(float* scores, int64_t count, const float* sink) {
 
     double total = sink == nullptr ? 0 : exponential(broadcast(*sink - maximum))[0];
     for (int64_t begin = 0; begin < count; begin += sum_chunk) {
+        const int64_t end = count - begin < sum_chunk ? count : begin + sum_chunk;
         Floats sums{};
-        for (int64_t i = begin; i < count && i < begin + sum_chunk; i += lanes) {
-            const Floats powers = exponential(load(scores + i) - maximum);
-            store(scores + i, powers);
-            sums += powers;
-        }
+        int64_t i = begin;
+        for (; i + lanes_of<Widest> <= end; i += lanes_of<Widest>) add_powers<Widest>(scores + i, maximum, sums);
+        for (; i < end; i += lanes) add_powers<Floats>(scores + i, maximum, sums);
         total += sum(sums);
     }
     return static_cast<float>(total);

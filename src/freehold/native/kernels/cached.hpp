@@ -4,8 +4,8 @@
 // keeps a bfloat16 for each group, which its elements are to be multiplied by.
 #pragma once
 
+#include "kernels/codes.hpp"
 #include "kernels/table.hpp"
-#include "kernels/wide.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 

@@ -4,7 +4,7 @@
 // loaded, the second one's part lies `apart` bytes behind the first one's.
 #pragma once
 
-#include "kernels/simd.hpp"
+#include "kernels/wide.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
@@ -36,19 +36,13 @@ constexpr int most_panels_in_vector = 2;
 constexpr int float_tile_tokens = 8;
 constexpr int float_tile_panels = 4;
 
-using WideFloats = float __attribute__((vector_size(64)));
-using WideInts = int32_t __attribute__((vector_size(64)));
-using WideWords = uint32_t __attribute__((vector_size(64)));
 using WideBytes = uint8_t __attribute__((vector_size(64)));
 
-FREEHOLD_INLINE WideFloats multiply_add(WideFloats a, WideFloats b, WideFloats c) { return _mm512_fmadd_ps(a, b, c); }
-FREEHOLD_INLINE WideFloats to_floats(WideInts x) { return _mm512_cvtepi32_ps((__m512i)x); }
-FREEHOLD_INLINE Floats first_panel_of(WideFloats x) { return _mm512_castps512_ps256(x); }
-FREEHOLD_INLINE Floats second_panel_of(WideFloats x) { return _mm512_extractf32x8_ps(x, 1); }
+FREEHOLD_INLINE Wide to_floats(WideInts x) { return _mm512_cvtepi32_ps((__m512i)x); }
 
 template <>
 struct Rows<2> {
-    using Floats = WideFloats;
+    using Floats = Wide;
     using Ints = WideInts;
     using Words = WideWords;
     using Bytes = WideBytes;

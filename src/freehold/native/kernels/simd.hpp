@@ -81,10 +81,6 @@ FREEHOLD_INLINE Vector larger_of(Vector a, Vector b) {
     return a > b ? a : b;
 }
 
-// NaN in y stays.
-FREEHOLD_INLINE Floats smaller(float bound, Floats y) { return select(bound < y, broadcast(bound), y); }
-FREEHOLD_INLINE Floats larger(float bound, Floats y) { return select(bound > y, broadcast(bound), y); }
-
 FREEHOLD_INLINE float sum(Floats v) {
     return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }

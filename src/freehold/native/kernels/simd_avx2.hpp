@@ -7,6 +7,17 @@ namespace freehold::FREEHOLD_ISA {
 
 // A bit for each lane of a comparison's result, that of the first lane the lowest.
 FREEHOLD_INLINE uint32_t lane_bits(Ints compared) { return _mm256_movemask_ps((__m256)compared); }
+// None has the sign bit.
+FREEHOLD_INLINE uint32_t largest_lane(Words x) {
+    const __m128i four = _mm_max_epi32(_mm256_castsi256_si128((__m256i)x), _mm256_extracti128_si256((__m256i)x, 1));
+    const __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+    return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 1))));
+}
+// Of lanes 0, 1, 4 and 5 of a, and of the others; the same of b.
+FREEHOLD_INLINE void store_pair_sums(int32_t* to, Ints a, Ints b) {
+    const auto folded = [](__m256i x) { return _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); };
+    store_as(to, _mm_hadd_epi32(folded((__m256i)a), folded((__m256i)b)));
+}
 FREEHOLD_INLINE Words widen(Halves x) { return (Words)_mm256_cvtepu16_epi32((__m128i)x); }
 FREEHOLD_INLINE Words widen_bytes(EightBytes x) { return (Words)_mm256_cvtepu8_epi32(_mm_loadu_si64(&x)); }
 FREEHOLD_INLINE EightCodes narrow(Ints x) { return __builtin_convertvector(x, EightCodes); }

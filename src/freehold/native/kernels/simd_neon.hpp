@@ -5,6 +5,12 @@
 
 namespace freehold::FREEHOLD_ISA {
 
+// None has the sign bit.
+FREEHOLD_INLINE uint32_t largest_lane(Words x) { return vmaxvq_u32(vmaxq_u32((uint32x4_t)x.low, (uint32x4_t)x.high)); }
+// Of lanes 0, 1, 4 and 5 of a, and of the others; the same of b.
+FREEHOLD_INLINE void store_pair_sums(int32_t* to, Ints a, Ints b) {
+    store_as(to, vpaddq_s32((int32x4_t)(a.low + a.high), (int32x4_t)(b.low + b.high)));
+}
 FREEHOLD_INLINE Words widen(Halves x) {
     return {(FourWords)vmovl_u16(vget_low_u16((uint16x8_t)x)), (FourWords)vmovl_high_u16((uint16x8_t)x)};
 }

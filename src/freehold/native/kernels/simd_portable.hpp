@@ -3,6 +3,18 @@
 
 namespace freehold::FREEHOLD_ISA {
 
+// None has the sign bit.
+FREEHOLD_INLINE uint32_t largest_lane(Words x) {
+    const FourWords four = x.low > x.high ? x.low : x.high;
+    const uint32_t first = four[0] > four[1] ? four[0] : four[1];
+    const uint32_t second = four[2] > four[3] ? four[2] : four[3];
+    return first > second ? first : second;
+}
+// Of lanes 0, 1, 4 and 5 of a, and of the others; the same of b.
+FREEHOLD_INLINE void store_pair_sums(int32_t* to, Ints a, Ints b) {
+    const FourInts first = a.low + a.high, second = b.low + b.high;
+    store_as(to, FourInts{first[0] + first[1], first[2] + first[3], second[0] + second[1], second[2] + second[3]});
+}
 FREEHOLD_INLINE Words widen(Halves x) {
     constexpr Halves zeros{};
     return {(FourWords)__builtin_shufflevector(x, zeros, 0, 8, 1, 9, 2, 10, 3, 11),

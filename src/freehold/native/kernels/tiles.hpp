@@ -18,9 +18,9 @@ FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t 
         store_some(to, result, rest);
 }
 #if defined(__AVX512F__)
-FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, WideFloats chain) {
-    store_outputs(job, token, panel, first_panel_of(chain));
-    store_outputs(job, token, panel + 1, second_panel_of(chain));
+FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, Wide chain) {
+    store_outputs(job, token, panel, first_half(chain));
+    store_outputs(job, token, panel + 1, second_half(chain));
 }
 #endif
 

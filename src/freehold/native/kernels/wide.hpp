@@ -4,13 +4,15 @@
 
 #include <type_traits>
 
-#include "kernels/codes.hpp"
+#include "kernels/simd.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
 #if defined(__AVX512F__)
 
 using Wide = float __attribute__((vector_size(64)));
+using WideInts = int32_t __attribute__((vector_size(64)));
+using WideWords = uint32_t __attribute__((vector_size(64)));
 using Widest = Wide;
 
 FREEHOLD_INLINE Wide multiply_add(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
@@ -21,6 +23,11 @@ FREEHOLD_INLINE Wide wide_of_bfloats(__m256i x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 FREEHOLD_INLINE Wide wide_of_codes(__m128i x) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x)); }
+
+FREEHOLD_INLINE Floats first_half(Wide x) { return _mm512_castps512_ps256(x); }
+FREEHOLD_INLINE Floats second_half(Wide x) { return _mm512_extractf32x8_ps(x, 1); }
+FREEHOLD_INLINE Ints first_half(WideInts x) { return (Ints)_mm512_castsi512_si256((__m512i)x); }
+FREEHOLD_INLINE Ints second_half(WideInts x) { return (Ints)_mm512_extracti64x4_epi64((__m512i)x, 1); }
 
 // Eight from one place and eight from another.
 FREEHOLD_INLINE Wide load_two(const float* first, const float* second) {
@@ -52,5 +59,18 @@ FREEHOLD_INLINE Vector repeated(float x) {
 #endif
         return broadcast(x);
 }
+
+// Integers of as many lanes.
+#if defined(__AVX512F__)
+template <typename Vector>
+using WordsOf = std::conditional_t<is_wide<Vector>, WideWords, Words>;
+template <typename Vector>
+using IntsOf = std::conditional_t<is_wide<Vector>, WideInts, Ints>;
+#else
+template <typename Vector>
+using WordsOf = Words;
+template <typename Vector>
+using IntsOf = Ints;
+#endif
 
 }  // namespace freehold::FREEHOLD_ISA
