@@ -32,20 +32,12 @@ struct FloatKernel {
     static constexpr int tokens = float_tile_tokens;
     static constexpr int panels = float_tile_panels;
     // One token's panels are read side by side, so that chains of multiply-adds hide each other's latency. The processor
-    // looks far enough ahead in each of them for float32; it needs help where it gets twice as many weights from a line.
+    // looks far enough ahead in each of them for one token's float32; it needs help where it gets twice as many weights
+    // from a line, or has more to do between two lines.
     static constexpr bool is_half = sizeof(Element) == 2;
     static constexpr int panels_for_one = is_half ? 4 : 8;
-    static constexpr int64_t columns_in_line = 64 / (panel_rows * sizeof(Element));
-    static constexpr int64_t columns_ahead = 24 * columns_in_line;
 
-    // Of a panel the line so many columns ahead; behind its end lies what follows in the tile that comes next.
-    template <int Panels>
-    FREEHOLD_INLINE void prefetch_columns(const Element* weights, int64_t column, int64_t columns) {
-        const int64_t ahead = column + columns_ahead + (column + columns_ahead < columns ? 0 : (Panels - 1) * columns);
-        for (int p = 0; p < Panels; ++p) __builtin_prefetch(weights + (p * columns + ahead) * panel_rows);
-    }
-
-    template <int Tokens, int Panels, bool>
+    template <int Tokens, int Panels, bool Fetch>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;
@@ -67,10 +59,10 @@ struct FloatKernel {
             }
         };
         int64_t column = 0;
-        if constexpr (Tokens == 1 && is_half) {
-            for (; column + columns_in_line <= columns; column += columns_in_line) {
+        if constexpr (Fetch && (is_half || Tokens > 1)) {
+            for (; column + columns_in_line<Element> <= columns; column += columns_in_line<Element>) {
                 prefetch_columns<Panels>(weights, column, columns);
-                for (int64_t i = 0; i < columns_in_line; ++i) add(column + i);
+                for (int64_t i = 0; i < columns_in_line<Element>; ++i) add(column + i);
             }
         }
         for (; column < columns; ++column) add(column);

@@ -12,7 +12,7 @@ struct Float8Kernel {
     static constexpr int panels = float_tile_panels;
     static constexpr int panels_for_one = 8;
 
-    template <int Tokens, int Panels, bool>
+    template <int Tokens, int Panels, bool Fetch>
     static void tile(const LinearJob& job, int64_t token, int64_t panel) {
         constexpr int in_vector = panels_in_vector(Panels);
         constexpr int vectors = Panels / in_vector;
@@ -29,6 +29,7 @@ struct Float8Kernel {
             const int64_t end = begin + fp8_block_columns < columns ? begin + fp8_block_columns : columns;
             typename Rows::Floats parts[Tokens][vectors] = {};
             for (int64_t column = begin; column < end; ++column) {
+                if (Fetch && column % columns_in_line<uint8_t> == 0) prefetch_columns<Panels>(weights, column, columns);
                 typename Rows::Floats weight[vectors];
                 for (int v = 0; v < vectors; ++v)
                     weight[v] = Rows::load_float8(weights + (v * in_vector * columns + column) * panel_rows,

@@ -6,6 +6,8 @@
 
 namespace freehold::FREEHOLD_ISA {
 
+constexpr int64_t cache_line = 64;
+
 // The finished chains of one token and one panel go to its outputs, of which the last panel may have fewer than eight.
 FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, Floats chain) {
     const int64_t row = panel * panel_rows;
@@ -29,7 +31,6 @@ FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t 
 // longer, next needs the same block of as many panels behind.
 template <int64_t block_bytes, int Tokens, int Panels>
 FREEHOLD_INLINE void prefetch_ahead(const uint8_t* block, int64_t panel_stride) {
-    constexpr int64_t cache_line = 64;
     constexpr int64_t ahead_for_one_token = 8192;
     const int64_t ahead = Tokens == 1 ? ahead_for_one_token : Panels * panel_stride;
     for (int64_t line = 0; line < block_bytes; line += cache_line)
@@ -41,6 +42,18 @@ FREEHOLD_INLINE void prefetch_ahead(const uint8_t* block, int64_t panel_stride) 
 template <int Panels, typename Element>
 FREEHOLD_INLINE void prefetch_beside(const Element* scales, int64_t block, int64_t blocks) {
     __builtin_prefetch(scales + (blocks + block) * Panels * panel_rows);
+}
+
+template <typename Element>
+constexpr int64_t columns_in_line = cache_line / (panel_rows * sizeof(Element));
+
+// Of panels of floats the lines that come next but 24; behind the end of a panel lies what the tile that comes next needs
+// of it.
+template <int Panels, typename Element>
+FREEHOLD_INLINE void prefetch_columns(const Element* weights, int64_t column, int64_t columns) {
+    const int64_t next = column + 24 * columns_in_line<Element>;
+    const int64_t ahead = next < columns ? next : next + (Panels - 1) * columns;
+    for (int p = 0; p < Panels; ++p) __builtin_prefetch(weights + (p * columns + ahead) * panel_rows);
 }
 
 template <typename Kernel, int Tokens, int Panels, bool Fetch>
