@@ -165,6 +165,11 @@ private:
 template <typename Cache, int Queries>
 void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, int64_t start, int64_t limit) {
     const AttentionJob& job = pages.job;
+    const auto first_blocks = [&](auto prefetch) {
+        for (int64_t i = 0; pages.prefetch && i < prefetch_blocks && origin + i * job.block_size < limit; ++i)
+            prefetch(origin / job.block_size + i);
+    };
+    first_blocks([&](int64_t block) __attribute__((always_inline)) { prefetch_keys(pages, block); });
     Scorer<Cache, Queries> scorer(job, queries);
     for (int64_t base = origin; base < limit; base += job.block_size) {
         const int64_t block = base / job.block_size;
@@ -181,6 +186,7 @@ void score_all(const Pages<Cache>& pages, const Query* queries, int64_t origin, 
         for (; group < groups; ++group) scorer.template add<Floats>(keys());
     }
     scorer.flush();
+    first_blocks([&](int64_t block) __attribute__((always_inline)) { prefetch_values(pages, block); });
 }
 
 // What scores go through where the job has a softcap or slopes, `scores` being those that the query sees.

@@ -93,15 +93,19 @@ void attention(const AttentionJob& job, const RaggedBatch& batch) {
         range.kv_head = piece % job.kv_heads;
         return range;
     };
-    parallel_ranges(pieces, 8, [&](int64_t first, int64_t last) {
-        for (int64_t piece = first; piece < last; ++piece) kernel.write_cache(job, piece_of(piece));
-    });
     // Many heads may share few KV heads: where these are too few to go round, parts of their heads do.
     const int64_t group = job.heads / job.kv_heads;
     const int64_t part = part_of(group, (workers + pieces - 1) / pieces);
     const int64_t parts = (group + part - 1) / part;
+    // What nobody else reads is written just before it is read.
+    const bool apart = parts == 1 && static_cast<int64_t>(ranges.size()) <= batch.sequences;
+    if (!apart)
+        parallel_ranges(pieces, 8, [&](int64_t first, int64_t last) {
+            for (int64_t piece = first; piece < last; ++piece) kernel.write_cache(job, piece_of(piece));
+        });
     parallel_for(pieces * parts, workers, [&](int64_t index, int worker) {
         AttentionRange range = piece_of(index / parts);
+        if (apart) kernel.write_cache(job, range);
         range.first_head = range.kv_head * group + index % parts * part;
         range.last_head = std::min(range.first_head + part, (range.kv_head + 1) * group);
         kernel.attend(job, range, scratch + worker * scratch_size);
