@@ -177,6 +177,10 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
     "softcap": (_kernels.softcap, lambda: {"x": floats(3, 2, 8), "cap": 1.0}),
     "scale": (_kernels.scale, lambda: {"x": floats(3, 2, 8), "factor": 2.0}),
     "scale_rows": (_kernels.scale_rows, lambda: {"x": floats(3, 2, 8), "factors": floats(3)}),
+    "select_rows": (
+        _kernels.select_rows,
+        lambda: {"x": floats(3, 32), "rows": ints(2, 0), "out": floats(2, 32)},
+    ),
     "attention": (_kernels.attention, attention_arguments),
     "attention over codes": (_kernels.attention, coded_attention_arguments),
     "latent_attention": (_kernels.latent_attention, latent_arguments),
@@ -220,6 +224,7 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any]]]] = {
 # Sizes that no other argument says: heads, a width, a block's size, room to spare.
 FREE_AXES = {
     ("rope", "x"): {1, 2},
+    ("select_rows", "x"): {0},
     ("activate", "x"): {0, 1, 2},
     ("softcap", "x"): {0, 1, 2},
     ("scale", "x"): {0, 1, 2},

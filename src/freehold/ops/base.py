@@ -6,6 +6,7 @@ overwrite an argument where its docstring says so, so callers use only what it r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -107,6 +108,9 @@ class AttentionRules:
         chunk: a row at position p sees from p // chunk * chunk on; None for all.
         softcap: scores become softcap * tanh(score / softcap), after the scale and before anything is added.
         causal: whether a row sees only positions up to its own; else all of its sequence, without a cache.
+
+    Raises:
+        ValueError: rules that make no sense or contradict each other.
     """
 
     scale: float
@@ -114,6 +118,15 @@ class AttentionRules:
     chunk: int | None = None
     softcap: float | None = None
     causal: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("window", self.window), ("chunk", self.chunk)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, must be at least 1")
+        if self.softcap is not None and not 0 < self.softcap < math.inf:
+            raise ValueError(f"softcap is {self.softcap}, must be finite and above 0")
+        if not self.causal and (self.window is not None or self.chunk is not None):
+            raise ValueError(f"window is {self.window} and chunk {self.chunk}, but only causal attention has either")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Attention(Mixer):
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         parts = {"q": queries, "k": keys, "v": keys} | ({"gate": queries} if gated else {})
         self.qkv = Linear(config.hidden, parts, bias=config.qkv_bias)
+        self.gated, self.gates_from = gated, queries + 2 * keys
         self.q_norm, self.k_norm = q_norm, k_norm
         self.sinks = Vector(self.heads) if sinks else None
         self.slopes = None if slopes is None else Constant(slopes)
@@ -81,15 +82,15 @@ class Attention(Mixer):
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
         qkv = self.qkv(ops, x)
-        tokens, rotated = step.batch.tokens, self.heads + self.kv_heads
-        heads = qkv[:, : (rotated + self.kv_heads) * self.head_dim].reshape(tokens, -1, self.head_dim)
+        rotated = self.heads + self.kv_heads
+        heads = (qkv[:, : self.gates_from] if self.gated else qkv).reshape(-1, rotated + self.kv_heads, self.head_dim)
         q, k = self.place(ops, heads[:, :rotated], step)
         v = heads[:, rotated:]
         sinks = None if self.sinks is None else self.sinks.weight
         slopes = None if self.slopes is None else self.slopes.weight
         mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=slopes)
-        if "gate" in self.qkv.parts:
-            mixed = ops.gate(mixed, qkv[:, (rotated + self.kv_heads) * self.head_dim :], "sigmoid")
+        if self.gated:
+            mixed = ops.gate(mixed, qkv[:, self.gates_from :], "sigmoid")
         return self.output(ops, mixed)
 
     def place(self, ops: Ops, heads: Array, step: Step) -> tuple[Array, Array]:

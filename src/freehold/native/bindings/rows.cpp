@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -133,6 +134,18 @@ void bind_scale_rows(const WritableArray& x, const Array& factors) {
     scale_rows(vectors, values);
 }
 
+void bind_select_rows(const Array& x, const Array& rows, const WritableArray& out) {
+    const auto from = rows_of(x, "x", 2);
+    const auto columns = static_cast<int64_t>(x.shape(1));
+    const auto* wanted = vector_of<int32_t>(rows, "rows");
+    const auto count = static_cast<int64_t>(rows.shape(0));
+    auto* to = writable_matrix<float>(out, "out", count, columns);
+    for (int64_t i = 0; i < count; ++i)
+        if (wanted[i] < 0 || wanted[i] >= from.rows)
+            refuse("rows[", i, "] is ", wanted[i], ", but x has ", from.rows, " rows");
+    for (int64_t i = 0; i < count; ++i) std::copy_n(from.data + wanted[i] * from.stride, columns, to + i * columns);
+}
+
 }  // namespace
 
 void bind_rows(nb::module_& module) {
@@ -142,6 +155,7 @@ void bind_rows(nb::module_& module) {
     module.def("rotation", bind_rotation, "positions"_a, "frequencies"_a, "scale"_a, "cosines"_a, "sines"_a);
     module.def("rope", bind_rope, "x"_a, "cosines"_a, "sines"_a);
     module.def("add", bind_add, "x"_a, "y"_a);
+    module.def("select_rows", bind_select_rows, "x"_a, "rows"_a, "out"_a);
     module.def("activate", bind_activate, "x"_a, "activation"_a);
     module.def("gate", bind_gate, "x"_a, "gates"_a, "activation"_a);
     module.def("softcap", bind_softcap, "x"_a, "cap"_a);

@@ -35,9 +35,10 @@ def attend(
         cache_type: what keys and values pass through where there is no cache.
 
     Raises:
-        ValueError: rules that contradict themselves or the cache; arrays that do not fit each other.
+        ValueError: rules that contradict the cache; arrays that do not fit each other.
     """
-    _check(rules, cached=cache is not None)
+    if cache is not None and not rules.causal:
+        raise ValueError("attention that is not causal sees whole sequences, so it cannot have a cache")
     tables, table_offsets = batch.block_tables, batch.block_offsets
     if cache is None:
         tables, table_offsets = _transient_blocks(batch)
@@ -108,21 +109,6 @@ def attend_latent(
         out.reshape(len(q), q.shape[1] * shape.latent),
     )
     return out
-
-
-def _check(rules: AttentionRules, *, cached: bool) -> None:
-    """What would otherwise be taken for "none", or for something else."""
-    for name, value in (("window", rules.window), ("chunk", rules.chunk)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}, must be at least 1")
-    if rules.softcap is not None and not 0 < rules.softcap < np.inf:
-        raise ValueError(f"softcap is {rules.softcap}, must be finite and above 0")
-    if rules.causal:
-        return
-    if cached:
-        raise ValueError("attention that is not causal sees whole sequences, so it cannot have a cache")
-    if rules.window is not None or rules.chunk is not None:
-        raise ValueError(f"window is {rules.window} and chunk {rules.chunk}, but only causal attention has either")
 
 
 def _transient_blocks(batch: Batch) -> tuple[Int32Array, Int32Array]:
