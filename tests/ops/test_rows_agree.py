@@ -80,8 +80,16 @@ def test_factors_and_caps() -> None:
         agree("scale", rows, lambda _: values(2, 5))
 
 
+@pytest.mark.parametrize("onto", [None, values(5, 5, 24)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_products(biased: bool, onto: Float32Array | None) -> None:
+    bias = [tensor(3, 24)] if biased else None
+    agree("linear", values(1, 5, 40), lambda ops: ops.pack_linear([tensor(2, 24, 40)], bias, None), onto)
+
+
+@pytest.mark.parametrize("onto", [None, values(5, 5, 40)])
 @pytest.mark.parametrize(("activation", "limit"), [*((name, None) for name in ACTIVATIONS), ("clamped_swiglu", 2.0)])
-def test_gated_mlps(activation: str, limit: float | None) -> None:
+def test_gated_mlps(activation: str, limit: float | None, onto: Float32Array | None) -> None:
     agree(
         "gated_mlp",
         values(1, 5, 40),
@@ -89,6 +97,7 @@ def test_gated_mlps(activation: str, limit: float | None) -> None:
         lambda ops: ops.pack_linear([tensor(4, 40, 24)], None, None),
         activation,
         limit,
+        onto=onto,
     )
 
 

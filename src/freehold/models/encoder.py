@@ -37,8 +37,8 @@ class PostNormBlock(Layer):
         self.mlp_norm = LayerNorm(config.hidden, epsilon=config.norm_epsilon)
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
-        x = self.attention_norm(ops, ops.add(x, self.attention(ops, x, step, cache)))
-        return self.mlp_norm(ops, ops.add(x, self.mlp(ops, x)))
+        x = self.attention_norm(ops, self.attention(ops, x, step, cache, onto=x))
+        return self.mlp_norm(ops, self.mlp(ops, x, onto=x))
 
 
 class Encoder(Network):

@@ -215,8 +215,13 @@ class Ops(Protocol):
         """
         ...
 
-    def linear(self, x: Array, weight: LinearWeight) -> Array:
-        """x [tokens, inputs] times the weight's transpose, plus its bias -> [tokens, outputs]."""
+    def linear(self, x: Array, weight: LinearWeight, onto: Array | None = None) -> Array:
+        """x [tokens, inputs] times the weight's transpose, plus its bias -> [tokens, outputs].
+
+        Args:
+            onto: [tokens, outputs]; the result is onto + the product, the same as `add` of the two. May be overwritten,
+                and must not share memory with x.
+        """
         ...
 
     def rotation(
@@ -319,7 +324,14 @@ class Ops(Protocol):
         ...
 
     def gated_mlp(
-        self, x: Array, gate_up: LinearWeight, down: LinearWeight, activation: str, limit: float | None = None
+        self,
+        x: Array,
+        gate_up: LinearWeight,
+        down: LinearWeight,
+        activation: str,
+        limit: float | None = None,
+        *,
+        onto: Array | None = None,
     ) -> Array:
         """down(activation(gate(x)) * up(x)); gate_up holds gate's rows, then up's.
 
@@ -327,6 +339,7 @@ class Ops(Protocol):
             activation: one that `activate` knows; or "clamped_swiglu" (GPT-OSS, 2025): with gate = min(gate, limit) and
                 up = clamp(up, -limit, limit), gate * sigmoid(1.702 * gate) * (up + 1).
             limit: of clamped_swiglu, which needs it.
+            onto: [tokens, outputs], as in `linear`, but may be x.
         """
         ...
 

@@ -35,8 +35,12 @@ class Mixer(Module):
         """What it keeps of a sequence."""
 
     @abstractmethod
-    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
-        """[tokens, hidden] -> [tokens, hidden]."""
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None, onto: Array | None = None) -> Array:
+        """[tokens, hidden] -> [tokens, hidden]. Leaves x as it is, unless that is `onto`.
+
+        Args:
+            onto: [tokens, hidden], what the result is added to. May be overwritten, and may be x.
+        """
 
 
 class Attention(Mixer):
@@ -80,7 +84,7 @@ class Attention(Mixer):
     def cache(self) -> CacheKind:
         return AttentionCache(self.kv_heads, self.head_dim)
 
-    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None, onto: Array | None = None) -> Array:
         qkv = self.qkv(ops, x)
         rotated = self.heads + self.kv_heads
         heads = (qkv[:, : self.gates_from] if self.gated else qkv).reshape(-1, rotated + self.kv_heads, self.head_dim)
@@ -91,7 +95,7 @@ class Attention(Mixer):
         mixed = ops.attention(q, k, v, step.batch, cache, rules=self.rules, sinks=sinks, slopes=slopes)
         if self.gated:
             mixed = ops.gate(mixed, qkv[:, self.gates_from :], "sigmoid")
-        return self.output(ops, mixed)
+        return self.output(ops, mixed, onto)
 
     def place(self, ops: Ops, heads: Array, step: Step) -> tuple[Array, Array]:
         """Tell queries and keys where they are.

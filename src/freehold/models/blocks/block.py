@@ -14,8 +14,12 @@ class FeedForward(Module):
     """What a layer does to each row by itself: an MLP of any kind."""
 
     @abstractmethod
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        """[tokens, hidden] -> [tokens, hidden]. Leaves x as it is."""
+    def __call__(self, ops: Ops, x: Array, onto: Array | None = None) -> Array:
+        """[tokens, hidden] -> [tokens, hidden]. Leaves x as it is, unless that is `onto`.
+
+        Args:
+            onto: [tokens, hidden], what the result is added to. May be overwritten, and may be x.
+        """
 
 
 class Layer(Module):
@@ -49,10 +53,15 @@ class Block(Layer):
         self.mlp_post_norm = norm() if post_norms else None
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
-        mixed = self.attention(ops, self.attention_norm(ops, x), step, cache)
-        x = ops.add(x, mixed if self.attention_post_norm is None else self.attention_post_norm(ops, mixed))
-        made = self.mlp(ops, self.mlp_norm(ops, x))
-        return ops.add(x, made if self.mlp_post_norm is None else self.mlp_post_norm(ops, made))
+        seen = self.attention_norm(ops, x)
+        if self.attention_post_norm is None:
+            x = self.attention(ops, seen, step, cache, onto=x)
+        else:
+            x = ops.add(x, self.attention_post_norm(ops, self.attention(ops, seen, step, cache)))
+        seen = self.mlp_norm(ops, x)
+        if self.mlp_post_norm is None:
+            return self.mlp(ops, seen, onto=x)
+        return ops.add(x, self.mlp_post_norm(ops, self.mlp(ops, seen)))
 
 
 class ParallelBlock(Layer):
@@ -72,6 +81,6 @@ class ParallelBlock(Layer):
 
     def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
         shared = None if self.norm is None else self.norm(ops, x)
-        made = self.mlp(ops, shared if self.side_mlp_norm is None else self.side_mlp_norm(ops, x))
         seen = shared if self.side_attention_norm is None else self.side_attention_norm(ops, x)
-        return ops.add(ops.add(x, self.attention(ops, seen, step, cache)), made)
+        fed = shared if self.side_mlp_norm is None else self.side_mlp_norm(ops, x)
+        return self.mlp(ops, fed, onto=self.attention(ops, seen, step, cache, onto=x))

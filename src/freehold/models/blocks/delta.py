@@ -33,7 +33,7 @@ class DeltaNet(Mixer):
     def cache(self) -> CacheKind:
         return self.shape
 
-    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None, onto: Array | None = None) -> Array:
         made, controls = self.input(ops, x), self.controls(ops, x)
         channels, heads = self.shape.channels, self.shape.value_heads
         mixed = ops.delta_rule(
@@ -46,4 +46,4 @@ class DeltaNet(Mixer):
             shape=self.shape,
         )
         normalised = self.norm(ops, mixed).reshape(step.batch.tokens, self.values)
-        return self.result(ops, ops.gate(normalised, made[:, channels:], "silu"))
+        return self.result(ops, ops.gate(normalised, made[:, channels:], "silu"), onto)

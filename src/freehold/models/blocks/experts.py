@@ -41,7 +41,7 @@ class MixtureOfExperts(FeedForward):
         self.shared = GatedMLP(config, intermediate=experts.shared) if experts.shared else None
         self.shared_gate = Linear(config.hidden, 1, precision=precise) if shared_gate else None
 
-    def __call__(self, ops: Ops, x: Array) -> Array:
+    def __call__(self, ops: Ops, x: Array, onto: Array | None = None) -> Array:
         bias = None if self.selection_bias is None else self.selection_bias.weight
         mixed = ops.experts(
             x,
@@ -53,9 +53,12 @@ class MixtureOfExperts(FeedForward):
             activation=self.activation,
             limit=self.limit,
         )
-        if self.shared is None:
-            return mixed
-        shared = self.shared(ops, x)
-        if self.shared_gate is not None:
-            shared = ops.gate(shared, self.shared_gate(ops, x), "sigmoid")
-        return ops.add(mixed, shared)
+        if self.shared is not None:
+            mixed = self._with_shared(ops, x, self.shared, mixed)
+        return mixed if onto is None else ops.add(onto, mixed)
+
+    def _with_shared(self, ops: Ops, x: Array, shared: GatedMLP, mixed: Array) -> Array:
+        """mixed + what the shared expert makes of x."""
+        if self.shared_gate is None:
+            return shared(ops, x, mixed)
+        return ops.add(mixed, ops.gate(shared(ops, x), self.shared_gate(ops, x), "sigmoid"))

@@ -52,13 +52,13 @@ class LatentAttention(Mixer):
     def cache(self) -> CacheKind:
         return self.kept
 
-    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None) -> Array:
+    def __call__(self, ops: Ops, x: Array, step: Step, cache: LayerCache | None, onto: Array | None = None) -> Array:
         compressed = self.compress(ops, x)
         k = self._keys(ops, compressed, step)
         q = self._queries(ops, x, compressed, step)
         mixed = ops.latent_attention(q, k, step.batch, cache, shape=self.kept, rules=self.rules)
         values = ops.head_linear(mixed, self.value_up.weight)
-        return self.output(ops, values.reshape(step.batch.tokens, -1))
+        return self.output(ops, values.reshape(step.batch.tokens, -1), onto)
 
     def _keys(self, ops: Ops, compressed: Array, step: Step) -> Array:
         """What is kept of each position: [tokens, latent + rotated]."""

@@ -104,8 +104,9 @@ class Linear(PackedLeaf):
         self.biased = frozenset(self.parts if bias is True else bias or ())
         self.precision = precision
 
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        return ops.linear(x, self.weight)
+    def __call__(self, ops: Ops, x: Array, onto: Array | None = None) -> Array:
+        """[tokens, inputs] -> [tokens, outputs]; `onto` as in `Ops.linear`."""
+        return ops.linear(x, self.weight, onto)
 
     def parameters(self) -> Mapping[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {}

@@ -23,8 +23,8 @@ class GatedMLP(FeedForward):
         self.gate_up = Linear(config.hidden, {"gate": width, "up": width}, bias=config.mlp_bias)
         self.down = Linear(width, config.hidden, bias=config.mlp_bias)
 
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        return ops.gated_mlp(x, self.gate_up.weight, self.down.weight, self.activation, self.limit)
+    def __call__(self, ops: Ops, x: Array, onto: Array | None = None) -> Array:
+        return ops.gated_mlp(x, self.gate_up.weight, self.down.weight, self.activation, self.limit, onto=onto)
 
 
 class MLP(FeedForward):
@@ -35,5 +35,5 @@ class MLP(FeedForward):
         self.up = Linear(config.hidden, config.intermediate, bias=config.mlp_bias)
         self.down = Linear(config.intermediate, config.hidden, bias=config.mlp_bias)
 
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        return self.down(ops, ops.activate(self.up(ops, x), self.activation))
+    def __call__(self, ops: Ops, x: Array, onto: Array | None = None) -> Array:
+        return self.down(ops, ops.activate(self.up(ops, x), self.activation), onto)

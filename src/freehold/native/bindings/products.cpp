@@ -13,16 +13,29 @@
 namespace freehold {
 namespace {
 
-void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out) {
+// What callers of `Ops` call the array that a product goes to.
+const char* name_of(bool adds) { return adds ? "onto" : "out"; }
+
+// A product reads all columns of x for each output.
+void require_apart(const Rows<const float>& x, const Weight& weight, const float* out, const char* name) {
+    if (x.rows == 0) return;
+    const float* x_end = x.data + (x.rows - 1) * x.stride + weight.inputs();
+    const float* out_end = out + x.rows * weight.outputs();
+    if (out < x_end && x.data < out_end) refuse(name, " shares memory with x, must lie apart from it");
+}
+
+void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray& out, bool adds) {
     const auto from = rows_of(x, "x", 2);
     require_size(x, "x", 1, weight.weight.inputs());
-    auto* to = writable_matrix<float>(out, "out", from.rows, weight.weight.outputs());
+    auto* to = writable_matrix<float>(out, name_of(adds), from.rows, weight.weight.outputs());
+    require_apart(from, weight.weight, to, name_of(adds));
     nb::gil_scoped_release release;
-    linear(weight.weight, from.data, from.stride, from.rows, to);
+    linear(weight.weight, from.data, from.stride, from.rows, to, adds);
 }
 
 void bind_gated_mlp(const Array& x, const LinearWeight& gate_up, const LinearWeight& down,
-                    const std::string& activation, std::optional<float> limit, const WritableArray& out) {
+                    const std::string& activation, std::optional<float> limit, const WritableArray& out,
+                    bool adds) {
     const auto from = rows_of(x, "x", 2);
     require_size(x, "x", 1, gate_up.weight.inputs());
     if (gate_up.weight.outputs() != 2 * down.weight.inputs())
@@ -35,7 +48,8 @@ void bind_gated_mlp(const Array& x, const LinearWeight& gate_up, const LinearWei
         .x_stride = from.stride,
         .rows = from.rows,
         .gating = gating_of(activation, limit),
-        .out = writable_matrix<float>(out, "out", from.rows, down.weight.outputs()),
+        .out = writable_matrix<float>(out, name_of(adds), from.rows, down.weight.outputs()),
+        .adds = adds,
     };
     nb::gil_scoped_release release;
     gated_mlp(job);
@@ -57,8 +71,9 @@ void bind_embed(const LinearWeight& table, const Array& token_ids, const Writabl
 
 void bind_products(nb::module_& module) {
     using namespace nb::literals;
-    module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a);
-    module.def("gated_mlp", bind_gated_mlp, "x"_a, "gate_up"_a, "down"_a, "activation"_a, "limit"_a.none(), "out"_a);
+    module.def("linear", bind_linear, "x"_a, "weight"_a, "out"_a, "adds"_a = false);
+    module.def("gated_mlp", bind_gated_mlp, "x"_a, "gate_up"_a, "down"_a, "activation"_a, "limit"_a.none(), "out"_a,
+               "adds"_a = false);
     module.def("embed", bind_embed, "table"_a, "token_ids"_a, "out"_a);
 }
 

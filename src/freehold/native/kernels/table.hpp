@@ -16,6 +16,7 @@ struct LinearJob {
     QuantisedRows quantised;  // for the quantised formats
     float* out;
     int64_t out_stride;
+    bool adds;  // to what out holds, instead of replacing it
 };
 
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, sigmoid, tanh };

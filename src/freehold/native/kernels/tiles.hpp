@@ -8,16 +8,17 @@ namespace freehold::FREEHOLD_ISA {
 
 constexpr int64_t cache_line = 64;
 
-// The finished chains of one token and one panel go to its outputs, of which the last panel may have fewer than eight.
+// The finished chains of one token and one panel go to its outputs, of which the last panel may have fewer than eight. What
+// a job adds to is rounded as if the product had been made first.
 FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, Floats chain) {
     const int64_t row = panel * panel_rows;
     const Floats result = job.bias != nullptr ? chain + load(job.bias + row) : chain;
     float* to = job.out + token * job.out_stride + row;
     const int64_t rest = job.matrix->rows - row;
     if (rest >= panel_rows)
-        store(to, result);
+        store(to, job.adds ? load(to) + result : result);
     else
-        store_some(to, result, rest);
+        store_some(to, job.adds ? load_some(to, rest) + result : result, rest);
 }
 #if defined(__AVX512F__)
 FREEHOLD_INLINE void store_outputs(const LinearJob& job, int64_t token, int64_t panel, Wide chain) {

@@ -76,7 +76,7 @@ void multiply(std::span<const Product> products) {
                  [all = pieces.data()](int64_t piece, int) { run(all[piece]); });
 }
 
-void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out) {
+void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out, bool adds) {
     thread_local Scratch scratch;
     if (tokens == 0) return;
     Product product{.weight = &weight, .tokens = tokens, .job = {}};
@@ -84,6 +84,7 @@ void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t toke
     product.job.x_stride = x_stride;
     product.job.out = out;
     product.job.out_stride = weight.outputs();
+    product.job.adds = adds;
     if (weight.takes_quantised()) {
         product.job.quantised = reserve_quantised(tokens, weight.inputs(), scratch);
         quantise(x, x_stride, tokens, weight.inputs(), product.job.quantised);

@@ -44,6 +44,7 @@ void gated_mlp(const GatedMlpJob& job) {
     inputs.set(product.job, 0);
     product.job.out = job.out;
     product.job.out_stride = job.down->outputs();
+    product.job.adds = job.adds;
     multiply({&product, 1});
 }
 

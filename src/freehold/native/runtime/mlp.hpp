@@ -32,9 +32,10 @@ struct GatedMlpJob {
     int64_t x_stride, rows;
     Gating gating;
     float* out;  // [rows][outputs]
+    bool adds;   // to what out holds, instead of replacing it
 };
 
-// out = down(activation(gate(x)) * up(x)).
+// out = down(activation(gate(x)) * up(x)), or that is added to it. x is read before out is written, so they may be one.
 void gated_mlp(const GatedMlpJob& job);
 
 }  // namespace freehold

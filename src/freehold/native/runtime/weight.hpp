@@ -26,8 +26,9 @@ struct Weight {
     bool takes_floats() const;
 };
 
-// out [tokens][outputs] = x [tokens][inputs], rows x_stride apart, times the weight's transpose, plus its bias.
-void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out);
+// out [tokens][outputs] = x [tokens][inputs], rows x_stride apart, times the weight's transpose, plus its bias; or that is
+// added to what out holds.
+void linear(const Weight& weight, const float* x, int64_t x_stride, int64_t tokens, float* out, bool adds = false);
 
 // A product whose activations are as the weight wants them. The job has no matrix and no bias, the weight has.
 struct Product {

@@ -109,9 +109,9 @@ class NativeOps:
         _kernels.layer_norm(x, weight, bias, epsilon, out)
         return out
 
-    def linear(self, x: Float32Array, weight: _kernels.LinearWeight) -> Float32Array:
-        out = np.empty((len(x), weight.outputs), np.float32)
-        _kernels.linear(x, weight, out)
+    def linear(self, x: Float32Array, weight: _kernels.LinearWeight, onto: Float32Array | None = None) -> Float32Array:
+        out = np.empty((len(x), weight.outputs), np.float32) if onto is None else onto
+        _kernels.linear(x, weight, out, onto is not None)
         return out
 
     def rotation(self, positions: Int32Array, frequencies: Float32Array, scale: float) -> NativeRotation:
@@ -191,9 +191,11 @@ class NativeOps:
         down: _kernels.LinearWeight,
         activation: str,
         limit: float | None = None,
+        *,
+        onto: Float32Array | None = None,
     ) -> Float32Array:
-        out = np.empty((len(x), down.outputs), np.float32)
-        _kernels.gated_mlp(x, gate_up, down, activation, limit, out)
+        out = np.empty((len(x), down.outputs), np.float32) if onto is None else onto
+        _kernels.gated_mlp(x, gate_up, down, activation, limit, out, onto is not None)
         return out
 
     def experts(

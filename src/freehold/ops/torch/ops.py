@@ -107,8 +107,9 @@ class TorchOps:
             normalised = normalised + bias.float()
         return normalised.to(x.dtype)
 
-    def linear(self, x: torch.Tensor, weight: TorchLinear) -> torch.Tensor:
-        return functional.linear(x, weight.weight, weight.bias)
+    def linear(self, x: torch.Tensor, weight: TorchLinear, onto: torch.Tensor | None = None) -> torch.Tensor:
+        product = functional.linear(x, weight.weight, weight.bias)
+        return product if onto is None else self.add(onto, product)
 
     def rotation(
         self, positions: npt.NDArray[np.int32], frequencies: npt.NDArray[np.float32], scale: float
@@ -179,15 +180,22 @@ class TorchOps:
         return torch.stack([self.linear(x[:, head], one) for head, one in enumerate(weight)], 1)
 
     def gated_mlp(
-        self, x: torch.Tensor, gate_up: TorchLinear, down: TorchLinear, activation: str, limit: float | None = None
+        self,
+        x: torch.Tensor,
+        gate_up: TorchLinear,
+        down: TorchLinear,
+        activation: str,
+        limit: float | None = None,
+        *,
+        onto: torch.Tensor | None = None,
     ) -> torch.Tensor:
         gate, up = self.linear(x, gate_up).chunk(2, dim=-1)
         if activation != "clamped_swiglu":
-            return self.linear(ACTIVATIONS[activation](gate) * up, down)
+            return self.linear(ACTIVATIONS[activation](gate) * up, down, onto)
         if limit is None:
             raise ValueError("clamped_swiglu needs a limit")
         gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
-        return self.linear(gate * torch.sigmoid(gate * CLAMPED_SLOPE) * (up + 1), down)
+        return self.linear(gate * torch.sigmoid(gate * CLAMPED_SLOPE) * (up + 1), down, onto)
 
     def experts(
         self,
