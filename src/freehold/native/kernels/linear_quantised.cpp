@@ -151,8 +151,10 @@ struct QuantisedKernel {
                     for (int p = 0; p < Panels; ++p)
                         prefetch_ahead<Codes::block_bytes, Tokens, Panels>(
                             codes + p * panel_stride + block * Codes::block_bytes, panel_stride);
-                    prefetch_beside<Panels>(scales, block, blocks);
-                    if constexpr (HasMinimum) prefetch_beside<Panels>(minimums, block, blocks);
+                    if constexpr (Panels > 1) {
+                        prefetch_beside<Panels>(scales, block, blocks);
+                        if constexpr (HasMinimum) prefetch_beside<Panels>(minimums, block, blocks);
+                    }
                 }
                 typename Rows::Ints totals[Tokens][vectors];
                 Codes::template dot<Tokens, vectors, in_vector>(
