@@ -3,8 +3,8 @@ long context.
 
     python benchmarks/kernels.py [--shape 4096x2048] [--seconds 0.5]
 
-Prints a table and ends in one line of JSON. Weights are random, and so many copies are multiplied in turn that one
-token never finds them in the cache. The fastest turn counts: on a machine that does other things too, the others say
+Prints a table and ends in one line of JSON. Weights are random, and so many copies are multiplied in turn that no
+product finds them in the cache. The fastest turn counts: on a machine that does other things too, the others say
 more about those.
 """
 

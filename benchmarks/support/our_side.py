@@ -35,14 +35,14 @@ class OurSide:
         """Load a model file; `context` bounds what the engine makes room for, None leaves that to the engine."""
         started = time.perf_counter()
         self.clock = Clock()
-        cached = {} if context is None else {"cache_tokens": context, "context_length": context}
         self.model = freehold.load(
             Path(path),
             cache_type=cache_type,
+            context_length=context,
             observer=self.clock,
             prefix_cache=False,
             speculation="off",
-            **cached,  # type: ignore[arg-type]
+            cache_tokens=context,
         )
         network = self.model.network
         assert isinstance(network, Decoder)

@@ -1,14 +1,13 @@
 // The dot products of dots.hpp with AVX2.
 #pragma once
 
+#include "kernels/dots_sixteen.hpp"
 #include "kernels/panels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 4;
 constexpr int tile_panels = 2;
-constexpr int sums_of_five_bits = 2;
-constexpr uint8_t byte_offset = 0;
 
 // Left alone, GCC computes all products of a block before it adds any of them up, and spills most of them.
 FREEHOLD_INLINE void keep_order(__m256i& sums) { asm("" : "+x"(sums)); }
@@ -22,13 +21,6 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     const __m256i table = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     return (Bytes)_mm256_shuffle_epi8(table, (__m256i)nibbles);
-}
-
-FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
-    return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
-}
-FREEHOLD_INLINE int32_t scaled_sums(int32_t sums, int32_t factor) {
-    return first_sums(static_cast<int16_t>(sums) * factor, (sums >> 16) * factor);
 }
 
 // An integer for each row, twice in 16 bits.

@@ -1,14 +1,13 @@
 // The dot products of dots.hpp with nothing but what every compiler offers.
 #pragma once
 
+#include "kernels/dots_sixteen.hpp"
 #include "kernels/panels.hpp"
 
 namespace freehold::FREEHOLD_ISA {
 
 constexpr int tile_tokens = 2;
 constexpr int tile_panels = 1;
-constexpr int sums_of_five_bits = 2;
-constexpr uint8_t byte_offset = 0;
 
 using EightShorts = int16_t __attribute__((vector_size(16)));
 using Shorts = Pair<EightShorts>;
@@ -42,13 +41,6 @@ FREEHOLD_INLINE Bytes float4_codes(Bytes nibbles) {
     const Bytes index = nibbles & 7;
     const Bytes magnitude = index + ((Bytes)(index > 4) & (index - 4)) + ((Bytes)(index == 7) & 2);
     return select(nibbles > 7, 12 - magnitude, 12 + magnitude);
-}
-
-FREEHOLD_INLINE int32_t first_sums(int32_t first, int32_t second) {
-    return static_cast<int32_t>(static_cast<uint16_t>(first) | static_cast<uint32_t>(second) << 16);
-}
-FREEHOLD_INLINE int32_t scaled_sums(int32_t sums, int32_t factor) {
-    return first_sums(static_cast<int16_t>(sums) * factor, (sums >> 16) * factor);
 }
 
 // An integer for each row.

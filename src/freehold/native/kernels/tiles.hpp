@@ -48,8 +48,7 @@ FREEHOLD_INLINE void prefetch_beside(const Element* scales, int64_t block, int64
 template <typename Element>
 constexpr int64_t columns_in_line = cache_line / (panel_rows * sizeof(Element));
 
-// Of panels of floats the lines that come next but 24; behind the end of a panel lies what the tile that comes next needs
-// of it.
+// Of each of a tile's panels of floats the line 24 ahead; behind the end of a panel that is one of the next tile's.
 template <int Panels, typename Element>
 FREEHOLD_INLINE void prefetch_columns(const Element* weights, int64_t column, int64_t columns) {
     const int64_t next = column + 24 * columns_in_line<Element>;
