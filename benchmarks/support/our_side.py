@@ -56,6 +56,7 @@ class OurSide:
         self.sequences = sequences
         self.caches: list[Any] = []
         self.caches = self.network.create_cache(sequences * self.blocks, BLOCK)
+        self.step = self.network.ops.graphed(lambda batch: self.network.forward(batch, self.caches))
         self.filled = 0
 
     def prefill(self, tokens: int) -> dict[str, float]:
@@ -100,7 +101,7 @@ class OurSide:
             block_offsets=np.arange(count + 1, dtype=np.int32) * np.int32(self.blocks),
             logit_rows=np.array(wanted, np.int32),
         )
-        self.network.ops.to_numpy(self.network.forward(batch, self.caches))
+        self.network.ops.to_numpy(self.step(batch))
 
     def generate(self, prompt: int, steps: int) -> dict[str, float]:
         """Through the engine, greedily: seconds to the first token, and for the steps after it."""

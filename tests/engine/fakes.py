@@ -22,6 +22,7 @@ from freehold.engine.types import (
     StopOptions,
     TokenOutput,
 )
+from freehold.ops.base import Forward
 from freehold.ops.batch import Batch
 
 UNWRITTEN = -1
@@ -41,6 +42,9 @@ class FakeOps:
 
     def copy_block(self, cache: npt.NDArray[np.int32], source: int, target: int) -> None:
         cache[target] = cache[source]
+
+    def graphed(self, forward: Forward) -> Forward:
+        return forward
 
     def to_numpy(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return x

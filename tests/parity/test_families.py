@@ -12,6 +12,7 @@ from freehold.models import Decoder, load_model
 from freehold.ops import create_ops
 from freehold.ops.base import CacheType
 from freehold.ops.batch import Batch
+from freehold.ops.native.graphs import GraphedForward
 from freehold.tensors import WeightType
 from tests.support.tiny import CONFIGURATIONS, checkpoint_of, reference, reference_logits, relative_error
 
@@ -47,6 +48,7 @@ def test_attention_without_a_cache_gives_the_same(name: str, backend: str) -> No
 def decode_stepwise(model: Decoder, sequence: list[int], chunk: int) -> np.ndarray:
     """Logits of every position, computed `chunk` tokens at a time through the cache."""
     caches = model.create_cache(-(-len(sequence) // BLOCK), BLOCK, 1)
+    forward = model.ops.graphed(lambda batch: model.forward(batch, caches))
     table = np.arange(-(-len(sequence) // BLOCK), dtype=np.int32)
     rows = []
     for first in range(0, len(sequence), chunk):
@@ -61,7 +63,7 @@ def decode_stepwise(model: Decoder, sequence: list[int], chunk: int) -> np.ndarr
             state_reads=np.array([0 if first else -1], np.int32),
             state_writes=np.zeros(1, np.int32),
         )
-        rows.append(model.ops.to_numpy(model.forward(batch, caches)))
+        rows.append(model.ops.to_numpy(forward(batch)).copy())
     return np.concatenate(rows)
 
 
@@ -78,6 +80,16 @@ def test_decoding_step_by_step_equals_the_full_forward_bitwise(
     for sequence, rows in zip(SEQUENCES, np.split(whole, np.cumsum([len(s) for s in SEQUENCES])[:-1]), strict=True):
         for chunk in (1, 7):
             assert np.array_equal(decode_stepwise(model, sequence, chunk), rows)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_step_becomes_a_graph_unless_the_model_looks_at_positions(name: str) -> None:
+    model = load(name, "native")
+    caches = model.create_cache(len(SEQUENCES) + sum(map(len, SEQUENCES)) // BLOCK, BLOCK, len(SEQUENCES))
+    forward = GraphedForward(lambda batch: model.forward(batch, caches))
+    forward(Batch.whole([[1, 2, 3], [4]], BLOCK))
+    looks = getattr(model.config, "temperature", None) is not None
+    assert forward.graphs == (0 if looks else 1)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

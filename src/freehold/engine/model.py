@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from freehold.ops.base import Array, LayerCache
+from freehold.ops.base import Array, Forward, LayerCache
 from freehold.ops.batch import Batch
 
 
@@ -28,6 +28,7 @@ class Backend(Protocol):
     def name(self) -> str: ...
     def available_bytes(self) -> int: ...
     def copy_block(self, cache: LayerCache, source: int, target: int) -> None: ...
+    def graphed(self, forward: Forward) -> Forward: ...
     def to_numpy(self, x: Array) -> npt.NDArray[np.float32]: ...
 
 

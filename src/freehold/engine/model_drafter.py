@@ -80,6 +80,7 @@ class ModelDrafter:
     ) -> None:
         self._model, self._sampler = draft.model, draft.sampler
         self._caches = draft.model.create_cache(blocks, block_size)
+        self._forward = draft.model.ops.graphed(lambda batch: draft.model.forward(batch, self._caches))
         self._cache = DraftCache(blocks, block_size)
         self._vocabulary = vocabulary
         self._pace = pace
@@ -192,7 +193,7 @@ class ModelDrafter:
         if not parts:
             return []
         started = self._clock()
-        logits = self._model.forward(to_batch(parts), self._caches)
+        logits = self._forward(to_batch(parts))
         outputs = self._sampler(self._fitted(self._model.ops.to_numpy(logits)), rows) if rows else []
         count, seconds = sum(len(part.token_ids) for part in parts), self._clock() - started
         if count <= MOST_ROWS:

@@ -24,6 +24,7 @@ class Runner:
         self._model = model
         self._sampler = sampler
         self._caches = model.create_cache(blocks, block_size, states)
+        self._forward = model.ops.graphed(lambda batch: model.forward(batch, self._caches))
 
     def run(self, step: Step) -> list[list[TokenOutput]]:
         """Compute a step.
@@ -35,7 +36,7 @@ class Runner:
         for work in step.work:
             if work.copy is not None:
                 self._copy(work.copy)
-        logits = self._model.forward(to_batch([to_part(work) for work in step.work]), self._caches)
+        logits = self._forward(to_batch([to_part(work) for work in step.work]))
         drawing = [work for work in step.work if work.draws]
         if not drawing:
             return []

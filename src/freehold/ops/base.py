@@ -7,7 +7,7 @@ overwrite an argument where its docstring says so, so callers use only what it r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -23,6 +23,8 @@ LinearWeight: TypeAlias = Any
 ExpertsWeight: TypeAlias = Any
 LayerCache: TypeAlias = Any
 Rotation: TypeAlias = Any
+# A model with its caches: the logits of a step's wanted rows.
+Forward: TypeAlias = Callable[[Batch], Array]
 
 
 # What keys and values, or latents, are held in; states of linear attention are always float32. "q8" is codes of 8 bits.
@@ -425,6 +427,16 @@ class Ops(Protocol):
 
     def available_bytes(self) -> int:
         """Bytes that are left where caches live: in this machine's memory, or in the device's."""
+        ...
+
+    def graphed(self, forward: Forward) -> Forward:
+        """The same function for one thread that calls it for step after step; each call overwrites what the one before
+        returned.
+
+        A backend may capture the operations of a step as a graph, and repeat them for other steps of as many rows,
+        sequences and wanted logits without asking `forward`. It does so only where these numbers alone decide what
+        the operations are: once a model looks at values in Python, it is asked for every step.
+        """
         ...
 
     def to_numpy(self, x: Array) -> npt.NDArray[np.float32]:

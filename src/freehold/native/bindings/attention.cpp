@@ -9,6 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/graphs.hpp"
 
 namespace freehold {
 namespace {
@@ -125,9 +126,11 @@ void bind_attend(const Array& q, const Array& k, const Array& v, const Array& po
     job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.head_dim);
     const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
     job.positions = batch.positions;
-    nb::gil_scoped_release release;
-    check(batch, job.block_size, blocks);
-    attention(job, batch);
+    perform([=] {
+        check(batch, job.block_size, blocks);
+        attention(job, batch);
+    }, q, k, v, positions, offsets, block_tables, block_offsets, keys, values, key_scales, value_scales, sinks, slopes,
+       out);
 }
 
 // Takes keys [blocks, block_size, features].
@@ -164,9 +167,10 @@ void bind_latent(const Array& q, const Array& k, const Array& positions, const A
     job.out = writable_matrix<float>(out, "out", query.rows.rows, job.heads * job.latent);
     const RaggedBatch batch = batch_of(positions, offsets, block_tables, block_offsets, query.rows.rows);
     job.positions = batch.positions;
-    nb::gil_scoped_release release;
-    check(batch, job.block_size, blocks);
-    latent_attention(job, batch);
+    perform([=] {
+        check(batch, job.block_size, blocks);
+        latent_attention(job, batch);
+    }, q, k, positions, offsets, block_tables, block_offsets, keys, scales, out);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 namespace freehold {
 
+void bind_graphs(nanobind::module_& module);
 void bind_weights(nanobind::module_& module);
 void bind_products(nanobind::module_& module);
 void bind_rows(nanobind::module_& module);

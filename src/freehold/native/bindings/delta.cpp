@@ -6,6 +6,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/graphs.hpp"
 #include "runtime/attention.hpp"
 
 namespace freehold {
@@ -82,10 +83,11 @@ void bind_rule(const Array& qkv, const Array& decay, const Array& beta, const Ar
     std::optional<DeltaStates> states;
     if (inputs && matrices) states = states_of(job, *inputs, *matrices, state_reads, state_writes, sequences);
     const auto* taps = contiguous<Array, const float>(convolution, "convolution");
-    nb::gil_scoped_release release;
-    check_offsets(begins, sequences, rows.rows, "offsets");
-    if (states) check(*states, sequences);
-    delta_rule(job, controls, taps, begins, sequences, states ? &*states : nullptr);
+    perform([=] {
+        check_offsets(begins, sequences, rows.rows, "offsets");
+        if (states) check(*states, sequences);
+        delta_rule(job, controls, taps, begins, sequences, states ? &*states : nullptr);
+    }, qkv, decay, beta, offsets, state_reads, state_writes, inputs, matrices, convolution, rates, decay_offsets, out);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "bindings/activations.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/graphs.hpp"
 #include "bindings/weights.hpp"
 
 namespace freehold {
@@ -74,8 +75,7 @@ void bind_mix(const Array& x, const Array& router_logits, const ExpertsWeight& g
         .gating = gating_of(activation, limit),
         .out = writable_matrix<float>(out, "out", rows.rows, down.outputs()),
     };
-    nb::gil_scoped_release release;
-    mix_experts(job);
+    perform([=] { mix_experts(job); }, x, router_logits, gate_up, down, selection_bias, out);
 }
 
 void bind_head_linear(const Array& x, const ExpertsWeight& weight, const WritableArray& out) {
@@ -88,8 +88,7 @@ void bind_head_linear(const Array& x, const ExpertsWeight& weight, const Writabl
     require_size(out, "out", 1, weight.count());
     require_size(out, "out", 2, weight.outputs());
     auto* to = contiguous<WritableArray, float>(out, "out");
-    nb::gil_scoped_release release;
-    head_linear(weight.weights, from, to);
+    perform([=, held = &weight.weights] { head_linear(*held, from, to); }, x, weight, out);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ NB_MODULE(_kernels, module) {
     module.def("threads", threads, nb::call_guard<nb::gil_scoped_release>());
     module.def("set_threads", set_threads, nb::arg("count"), nb::call_guard<nb::gil_scoped_release>());
     module.def("keep_freed_memory", keep_freed_memory);
+    bind_graphs(module);
     bind_weights(module);
     bind_products(module);
     bind_rows(module);

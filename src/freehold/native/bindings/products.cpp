@@ -7,6 +7,7 @@
 #include "bindings/activations.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/graphs.hpp"
 #include "bindings/weights.hpp"
 #include "runtime/mlp.hpp"
 
@@ -29,8 +30,7 @@ void bind_linear(const Array& x, const LinearWeight& weight, const WritableArray
     require_size(x, "x", 1, weight.weight.inputs());
     auto* to = writable_matrix<float>(out, name_of(adds), from.rows, weight.weight.outputs());
     require_apart(from, weight.weight, to, name_of(adds));
-    nb::gil_scoped_release release;
-    linear(weight.weight, from.data, from.stride, from.rows, to, adds);
+    perform([=, held = &weight.weight] { linear(*held, from.data, from.stride, from.rows, to, adds); }, x, weight, out);
 }
 
 void bind_gated_mlp(const Array& x, const LinearWeight& gate_up, const LinearWeight& down,
@@ -51,20 +51,20 @@ void bind_gated_mlp(const Array& x, const LinearWeight& gate_up, const LinearWei
         .out = writable_matrix<float>(out, name_of(adds), from.rows, down.weight.outputs()),
         .adds = adds,
     };
-    nb::gil_scoped_release release;
-    gated_mlp(job);
+    perform([=] { gated_mlp(job); }, x, gate_up, down, out);
 }
 
 void bind_embed(const LinearWeight& table, const Array& token_ids, const WritableArray& out) {
     const auto* ids = vector_of<int32_t>(token_ids, "token_ids");
     const auto count = static_cast<int64_t>(token_ids.shape(0));
     const int64_t vocabulary = table.weight.outputs();
-    for (int64_t i = 0; i < count; ++i)
-        if (ids[i] < 0 || ids[i] >= vocabulary)
-            refuse("token_ids[", i, "] is ", ids[i], ", but the vocabulary has ", vocabulary, " tokens");
     auto* to = writable_matrix<float>(out, "out", count, table.weight.inputs());
-    nb::gil_scoped_release release;
-    embed(table.weight, ids, count, to);
+    perform([=, held = &table.weight] {
+        for (int64_t i = 0; i < count; ++i)
+            if (ids[i] < 0 || ids[i] >= vocabulary)
+                refuse("token_ids[", i, "] is ", ids[i], ", but the vocabulary has ", vocabulary, " tokens");
+        embed(*held, ids, count, to);
+    }, table, token_ids, out);
 }
 
 }  // namespace

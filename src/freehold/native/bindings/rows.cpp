@@ -10,6 +10,7 @@
 #include "bindings/activations.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/graphs.hpp"
 
 namespace freehold {
 namespace {
@@ -44,15 +45,13 @@ NormJob norm_of(const Array& x, const std::optional<Array>& weight, const std::o
 
 void bind_rms_norm(const Array& x, const std::optional<Array>& weight, float epsilon, const WritableArray& out) {
     const NormJob job = norm_of(x, weight, std::nullopt, epsilon, out);
-    nb::gil_scoped_release release;
-    rms_norm(job);
+    perform([=] { rms_norm(job); }, x, weight, out);
 }
 
 void bind_layer_norm(const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias,
                      float epsilon, const WritableArray& out) {
     const NormJob job = norm_of(x, weight, bias, epsilon, out);
-    nb::gil_scoped_release release;
-    layer_norm(job);
+    perform([=] { layer_norm(job); }, x, weight, bias, out);
 }
 
 void bind_rotation(const Array& positions, const Array& frequencies, float scale, const WritableArray& cosines,
@@ -63,8 +62,7 @@ void bind_rotation(const Array& positions, const Array& frequencies, float scale
     const auto count = static_cast<int64_t>(frequencies.shape(0));
     auto* cosine = writable_matrix<float>(cosines, "cosines", rows, count);
     auto* sine = writable_matrix<float>(sines, "sines", rows, count);
-    nb::gil_scoped_release release;
-    rotation(at, rows, steps, count, scale, cosine, sine);
+    perform([=] { rotation(at, rows, steps, count, scale, cosine, sine); }, positions, frequencies, cosines, sines);
 }
 
 void bind_rope(const WritableArray& x, const Array& cosines, const Array& sines) {
@@ -80,8 +78,7 @@ void bind_rope(const WritableArray& x, const Array& cosines, const Array& sines)
     }
     const auto* cosine = contiguous<Array, const float>(cosines, "cosines");
     const auto* sine = contiguous<Array, const float>(sines, "sines");
-    nb::gil_scoped_release release;
-    rope(rows.data, rows.stride, rows.rows, heads, head_dim, cosine, sine, pairs);
+    perform([=] { rope(rows.data, rows.stride, rows.rows, heads, head_dim, cosine, sine, pairs); }, x, cosines, sines);
 }
 
 void bind_add(const WritableArray& x, const Array& y) {
@@ -90,15 +87,22 @@ void bind_add(const WritableArray& x, const Array& y) {
     const auto columns = static_cast<int64_t>(x.shape(1));
     require_size(y, "y", 0, to.rows);
     require_size(y, "y", 1, columns);
-    nb::gil_scoped_release release;
-    add(to.data, to.stride, from.data, from.stride, to.rows, columns);
+    perform([=] { add(to.data, to.stride, from.data, from.stride, to.rows, columns); }, x, y);
+}
+
+void bind_copy(const Array& x, const WritableArray& out) {
+    require_dimensions(out, "out", x.ndim());
+    for (size_t dimension = 0; dimension < x.ndim(); ++dimension)
+        require_size(out, "out", dimension, static_cast<int64_t>(x.shape(dimension)));
+    const ConstVectors from = vectors_of(x, "x", false);
+    const Vectors to = vectors_of(out, "out", false);
+    perform([=] { copy(from, to); }, x, out);
 }
 
 void bind_activate(const WritableArray& x, const std::string& activation) {
     const Vectors vectors = vectors_of(x, "x", true);
     const Activation kind = activation_of(activation);
-    nb::gil_scoped_release release;
-    activate(vectors, kind);
+    perform([=] { activate(vectors, kind); }, x);
 }
 
 void bind_gate(const WritableArray& x, const Array& gates, const std::string& activation) {
@@ -110,28 +114,24 @@ void bind_gate(const WritableArray& x, const Array& gates, const std::string& ac
     const Vectors to = vectors_of(x, "x", false);
     const ConstVectors from = vectors_of(gates, "gates", false);
     const Activation kind = activation_of(activation);
-    nb::gil_scoped_release release;
-    gate(to, from, kind);
+    perform([=] { gate(to, from, kind); }, x, gates);
 }
 
 void bind_softcap(const WritableArray& x, float cap) {
     const Vectors vectors = vectors_of(x, "x", true);
     if (!(cap > 0) || !std::isfinite(cap)) refuse("cap is ", cap, ", must be finite and above 0");
-    nb::gil_scoped_release release;
-    softcap(vectors, cap);
+    perform([=] { softcap(vectors, cap); }, x);
 }
 
 void bind_scale(const WritableArray& x, float factor) {
     const Vectors vectors = vectors_of(x, "x", true);
-    nb::gil_scoped_release release;
-    scale(vectors, factor);
+    perform([=] { scale(vectors, factor); }, x);
 }
 
 void bind_scale_rows(const WritableArray& x, const Array& factors) {
     const Vectors vectors = vectors_of(x, "x", true);
     const auto* values = vector_of<float>(factors, "factors", vectors.rows);
-    nb::gil_scoped_release release;
-    scale_rows(vectors, values);
+    perform([=] { scale_rows(vectors, values); }, x, factors);
 }
 
 void bind_select_rows(const Array& x, const Array& rows, const WritableArray& out) {
@@ -140,10 +140,13 @@ void bind_select_rows(const Array& x, const Array& rows, const WritableArray& ou
     const auto* wanted = vector_of<int32_t>(rows, "rows");
     const auto count = static_cast<int64_t>(rows.shape(0));
     auto* to = writable_matrix<float>(out, "out", count, columns);
-    for (int64_t i = 0; i < count; ++i)
-        if (wanted[i] < 0 || wanted[i] >= from.rows)
-            refuse("rows[", i, "] is ", wanted[i], ", but x has ", from.rows, " rows");
-    for (int64_t i = 0; i < count; ++i) std::copy_n(from.data + wanted[i] * from.stride, columns, to + i * columns);
+    perform([=] {
+        for (int64_t i = 0; i < count; ++i)
+            if (wanted[i] < 0 || wanted[i] >= from.rows)
+                refuse("rows[", i, "] is ", wanted[i], ", but x has ", from.rows, " rows");
+        for (int64_t i = 0; i < count; ++i)
+            std::copy_n(from.data + wanted[i] * from.stride, columns, to + i * columns);
+    }, x, rows, out);
 }
 
 }  // namespace
@@ -155,6 +158,7 @@ void bind_rows(nb::module_& module) {
     module.def("rotation", bind_rotation, "positions"_a, "frequencies"_a, "scale"_a, "cosines"_a, "sines"_a);
     module.def("rope", bind_rope, "x"_a, "cosines"_a, "sines"_a);
     module.def("add", bind_add, "x"_a, "y"_a);
+    module.def("copy", bind_copy, "x"_a, "out"_a);
     module.def("select_rows", bind_select_rows, "x"_a, "rows"_a, "out"_a);
     module.def("activate", bind_activate, "x"_a, "activation"_a);
     module.def("gate", bind_gate, "x"_a, "gates"_a, "activation"_a);

@@ -19,6 +19,14 @@ using std::to_string;
 
 [[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
 
+void check_rising(const int32_t* offsets, int64_t sequences, const std::string& name) {
+    if (offsets[0] != 0) refuse(name + " begin at " + to_string(offsets[0]) + ", must begin at 0");
+    for (int64_t i = 0; i < sequences; ++i)
+        if (offsets[i + 1] < offsets[i])
+            refuse(name + " fall from " + to_string(offsets[i]) + " to " + to_string(offsets[i + 1]) + " at sequence " +
+                   to_string(i));
+}
+
 void check_positions(const RaggedBatch& batch, int64_t sequence, int64_t block_size) {
     const int64_t first = batch.offsets[sequence];
     const int64_t last = batch.offsets[sequence + 1];
@@ -58,19 +66,18 @@ int64_t part_of(int64_t group, int64_t parts) {
 }  // namespace
 
 void check_offsets(const int32_t* offsets, int64_t sequences, int64_t total, const std::string& name) {
-    if (offsets[0] != 0) refuse(name + " begin at " + to_string(offsets[0]) + ", must begin at 0");
-    for (int64_t i = 0; i < sequences; ++i)
-        if (offsets[i + 1] < offsets[i])
-            refuse(name + " fall from " + to_string(offsets[i]) + " to " + to_string(offsets[i + 1]) + " at sequence " +
-                   to_string(i));
+    check_rising(offsets, sequences, name);
     if (offsets[sequences] != total)
         refuse(name + " end at " + to_string(offsets[sequences]) + ", but there are " + to_string(total));
 }
 
 void check(const RaggedBatch& batch, int64_t block_size, int64_t blocks) {
     check_offsets(batch.offsets, batch.sequences, batch.tokens, "offsets");
-    check_offsets(batch.block_offsets, batch.sequences, batch.table_size, "block_offsets");
-    for (int64_t i = 0; i < batch.table_size; ++i)
+    check_rising(batch.block_offsets, batch.sequences, "block_offsets");
+    const int64_t used = batch.block_offsets[batch.sequences];
+    if (used > batch.table_size)
+        refuse("block_offsets end at " + to_string(used) + ", but there are " + to_string(batch.table_size));
+    for (int64_t i = 0; i < used; ++i)
         if (batch.block_tables[i] < 0 || batch.block_tables[i] >= blocks)
             refuse("block_tables[" + to_string(i) + "] is " + to_string(batch.block_tables[i]) +
                    ", but the cache has " + to_string(blocks) + " blocks");

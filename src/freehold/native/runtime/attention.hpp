@@ -14,7 +14,7 @@ struct RaggedBatch {
     int64_t sequences;
     const int32_t* positions;      // [tokens]
     const int32_t* offsets;        // [sequences + 1]
-    const int32_t* block_tables;   // [table_size]
+    const int32_t* block_tables;   // [table_size], of which block_offsets may use fewer
     const int32_t* block_offsets;  // [sequences + 1]
     int64_t table_size;
 };

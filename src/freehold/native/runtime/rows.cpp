@@ -65,6 +65,17 @@ void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t r
     });
 }
 
+void copy(const ConstVectors& from, const Vectors& to) {
+    over_vectors(from, grain, [&](int64_t first, int64_t last) {
+        for (int64_t vector = first; vector < last; ++vector) {
+            const int64_t row = vector / from.heads;
+            const int64_t head = vector % from.heads;
+            std::copy_n(from.data + row * from.row_stride + head * from.head_stride, from.columns,
+                        to.data + row * to.row_stride + head * to.head_stride);
+        }
+    });
+}
+
 void activate(const Vectors& x, Activation activation) {
     const auto run = kernels().activate;
     over_vectors(x, grain / 4, [&](int64_t first, int64_t last) { run(x, activation, first, last); });

@@ -21,6 +21,9 @@ void rope(float* x, int64_t x_stride, int64_t rows, int64_t heads, int64_t head_
 // x += y, both [rows][columns].
 void add(float* x, int64_t x_stride, const float* y, int64_t y_stride, int64_t rows, int64_t columns);
 
+// to = from, of the same shape.
+void copy(const ConstVectors& from, const Vectors& to);
+
 // x = activation(x).
 void activate(const Vectors& x, Activation activation);
 

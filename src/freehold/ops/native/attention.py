@@ -8,6 +8,7 @@ import numpy.typing as npt
 from freehold import _kernels
 from freehold.ops.base import AttentionCache, AttentionRules, CacheType, LatentCache
 from freehold.ops.batch import Batch
+from freehold.ops.native.arrays import empty
 from freehold.ops.native.cache import NativeLatentCache, NativeLayerCache, create_attention, create_latent
 
 Float32Array = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ def attend(
     if cache is None:
         tables, table_offsets = _transient_blocks(batch)
         cache = create_attention(AttentionCache(*k.shape[1:]), len(tables), TRANSIENT_BLOCK, cache_type)
-    out = np.empty((len(q), q.shape[1] * q.shape[2]), np.float32)
+    out = empty((len(q), q.shape[1] * q.shape[2]))
     _kernels.attention(
         q,
         k,
@@ -94,7 +95,7 @@ def attend_latent(
     if cache is None:
         tables, table_offsets = _transient_blocks(batch)
         cache = create_latent(shape, len(tables), TRANSIENT_BLOCK, cache_type)
-    out = np.empty((len(q), q.shape[1], shape.latent), np.float32)
+    out = empty((len(q), q.shape[1], shape.latent))
     _kernels.latent_attention(
         q,
         k,

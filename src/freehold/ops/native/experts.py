@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from freehold import _kernels
 from freehold.ops.base import Routing
+from freehold.ops.native.arrays import empty
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
 
@@ -38,7 +39,7 @@ def experts(
     limit: float | None,
 ) -> Float32Array:
     """See `Ops.experts`. A row whose logits cannot be ranked, because there is NaN among them, becomes NaN."""
-    out = np.empty((len(x), down.outputs), np.float32)
+    out = empty((len(x), down.outputs))
     _kernels.experts(
         x,
         router_logits,
@@ -61,6 +62,6 @@ def experts(
 
 def head_linear(x: Float32Array, weight: _kernels.ExpertsWeight) -> Float32Array:
     """See `Ops.head_linear`; rows and heads of x may lie apart."""
-    out = np.empty((len(x), weight.count, weight.outputs), np.float32)
+    out = empty((len(x), weight.count, weight.outputs))
     _kernels.head_linear(x, weight, out)
     return out

@@ -16,11 +16,13 @@ from freehold.ops.base import (
     CacheType,
     DeltaCache,
     DeltaWeights,
+    Forward,
     LatentCache,
     Routing,
 )
 from freehold.ops.batch import Batch
 from freehold.ops.memory import available_bytes
+from freehold.ops.native.arrays import empty
 from freehold.ops.native.attention import attend, attend_latent
 from freehold.ops.native.cache import (
     NativeCache,
@@ -34,6 +36,7 @@ from freehold.ops.native.cache import (
     element_type,
 )
 from freehold.ops.native.experts import experts, head_linear, pack_experts
+from freehold.ops.native.graphs import GraphedForward
 from freehold.ops.native.weights import pack_linear
 from freehold.tensors import Tensor, WeightType
 
@@ -93,30 +96,30 @@ class NativeOps:
         return np.require(tensor.float32(), requirements="C")
 
     def embed(self, table: _kernels.LinearWeight, token_ids: Int32Array) -> Float32Array:
-        out = np.empty((len(token_ids), table.inputs), np.float32)
+        out = empty((len(token_ids), table.inputs))
         _kernels.embed(table, token_ids, out)
         return out
 
     def rms_norm(self, x: Float32Array, weight: Float32Array | None, epsilon: float) -> Float32Array:
-        out = np.empty(x.shape, np.float32)
+        out = empty(x.shape)
         _kernels.rms_norm(x, weight, epsilon, out)
         return out
 
     def layer_norm(
         self, x: Float32Array, weight: Float32Array | None, bias: Float32Array | None, epsilon: float
     ) -> Float32Array:
-        out = np.empty(x.shape, np.float32)
+        out = empty(x.shape)
         _kernels.layer_norm(x, weight, bias, epsilon, out)
         return out
 
     def linear(self, x: Float32Array, weight: _kernels.LinearWeight, onto: Float32Array | None = None) -> Float32Array:
-        out = np.empty((len(x), weight.outputs), np.float32) if onto is None else onto
+        out = empty((len(x), weight.outputs)) if onto is None else onto
         _kernels.linear(x, weight, out, onto is not None)
         return out
 
     def rotation(self, positions: Int32Array, frequencies: Float32Array, scale: float) -> NativeRotation:
         shape = (len(positions), len(frequencies))
-        rotation = NativeRotation(np.empty(shape, np.float32), np.empty(shape, np.float32))
+        rotation = NativeRotation(empty(shape), empty(shape))
         _kernels.rotation(positions, frequencies, scale, rotation.cosines, rotation.sines)
         return rotation
 
@@ -161,7 +164,7 @@ class NativeOps:
         weights: DeltaWeights,
         shape: DeltaCache,
     ) -> Float32Array:
-        out = np.empty((len(qkv), shape.value_heads, shape.value_dim), np.float32)
+        out = empty((len(qkv), shape.value_heads, shape.value_dim))
         _kernels.delta_rule(
             qkv,
             decay,
@@ -194,7 +197,7 @@ class NativeOps:
         *,
         onto: Float32Array | None = None,
     ) -> Float32Array:
-        out = np.empty((len(x), down.outputs), np.float32) if onto is None else onto
+        out = empty((len(x), down.outputs)) if onto is None else onto
         _kernels.gated_mlp(x, gate_up, down, activation, limit, out, onto is not None)
         return out
 
@@ -245,10 +248,16 @@ class NativeOps:
         return x
 
     def concatenate(self, parts: Sequence[Float32Array]) -> Float32Array:
-        return np.concatenate(parts, axis=-1)
+        out = empty((*parts[0].shape[:-1], sum(part.shape[-1] for part in parts)))
+        start = 0
+        for part in parts:
+            end = start + part.shape[-1]
+            _kernels.copy(part, out[..., start:end])
+            start = end
+        return out
 
     def select_rows(self, x: Float32Array, rows: Int32Array) -> Float32Array:
-        out = np.empty((len(rows), x.shape[1]), np.float32)
+        out = empty((len(rows), x.shape[1]))
         _kernels.select_rows(x, rows, out)
         return out
 
@@ -268,6 +277,9 @@ class NativeOps:
 
     def available_bytes(self) -> int:
         return available_bytes()
+
+    def graphed(self, forward: Forward) -> Forward:
+        return GraphedForward(forward)
 
     def to_numpy(self, x: Float32Array) -> Float32Array:
         return x

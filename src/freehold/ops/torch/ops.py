@@ -16,6 +16,7 @@ from freehold.ops.base import (
     CacheType,
     DeltaCache,
     DeltaWeights,
+    Forward,
     LatentCache,
     Routing,
 )
@@ -283,6 +284,9 @@ class TorchOps:
         if self.device.type == "cuda":
             return int(torch.cuda.mem_get_info(self.device)[0])
         return available_bytes()
+
+    def graphed(self, forward: Forward) -> Forward:
+        return forward
 
     def to_numpy(self, x: torch.Tensor) -> npt.NDArray[np.float32]:
         result: npt.NDArray[np.float32] = x.detach().float().cpu().numpy()
