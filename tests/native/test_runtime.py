@@ -45,6 +45,7 @@ print(faults() - begun)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+@pytest.mark.skipif("FREEHOLD_SANITIZED" in os.environ, reason="sanitizers bring an allocator of their own")
 def test_memory_that_a_step_has_freed_is_kept_for_the_next() -> None:
     given_back, kept = (int(run_python(COUNT_FAULTS.format(before=before)).stdout) for before in ("", "NativeOps()"))
     assert kept < 500 < given_back
