@@ -11,6 +11,7 @@ import pytest
 from freehold.engine import engine as engine_module
 from freehold.engine.drafts import Draft, Room
 from freehold.engine.observer import Observer
+from freehold.engine.row_costs import RowCosts
 from freehold.engine.sequence import Sequence
 from freehold.engine.speculation import Speculation
 from freehold.engine.types import FinishReason, Usage
@@ -53,6 +54,26 @@ def test_tokens_after_the_end_of_the_text_are_not_counted(monkeypatch: pytest.Mo
     (again,) = run(engine, [request([1, 2], 4, temperature=0)])
     assert again.last.finish_reason is FinishReason.LENGTH
     assert engine.stats().blocks_used == 0
+    engine.close()
+
+
+def test_the_first_step_of_so_many_rows_says_nothing_of_what_others_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = list[int]()
+
+    class Noting(RowCosts):
+        def note(self, rows: int, seconds: float) -> None:
+            noted.append(rows)
+
+    monkeypatch.setattr(engine_module, "RowCosts", Noting)
+    engine = fake_engine(Repeating())
+    run(engine, [request([1, 2], 4, temperature=0)])
+    assert noted == [1] * 2  # of three steps after the prompt's
+    _draft_always(monkeypatch, 7, 7)
+    engine.close()
+    engine = fake_engine(Repeating())
+    noted.clear()
+    run(engine, [request([1, 2], 10, temperature=0)])
+    assert noted == [3, 3]  # of three steps of three tokens each
     engine.close()
 
 

@@ -116,6 +116,41 @@ def test_a_graph_is_captured_once_and_one_at_a_time() -> None:
         graph.begin()
 
 
+def test_a_graph_that_another_thread_captures_is_neither_replayed_nor_captured() -> None:
+    graph = _kernels.Graph(_kernels.Arena())
+    refusals = list[str]()
+
+    def try_both() -> None:
+        for call in (graph.replay, graph.begin, graph.end):
+            try:
+                call()
+            except ValueError as error:
+                refusals.append(str(error))
+
+    with capture(graph):
+        _kernels.scale(ones(1, 8), 2.0)
+        other = threading.Thread(target=try_both)
+        other.start()
+        other.join()
+    assert refusals == [
+        "a graph cannot be replayed while another thread captures it",
+        "another thread captures the graph",
+        "this thread does not capture this graph",
+    ]
+    graph.replay()
+
+
+def test_a_graph_that_is_forgotten_while_it_is_captured_lives_on() -> None:
+    def forgetful() -> None:
+        _kernels.Graph(_kernels.Arena()).begin()
+        gc.collect()
+        _kernels.scale(ones(1, 8), 2.0)
+
+    thread = threading.Thread(target=forgetful)
+    thread.start()
+    thread.join()
+
+
 def test_memory_is_handed_out_again_once_no_array_lies_in_it() -> None:
     arena = _kernels.Arena()
     first = arena.empty((4, 8))
@@ -140,6 +175,21 @@ def test_a_borrowed_array_does_not_keep_its_memory_from_others() -> None:
     again[:] = 7
     del arena, again
     assert (borrowed == 7).all()
+
+
+def test_only_what_lies_in_an_arena_is_borrowed_from_it() -> None:
+    arena = _kernels.Arena()
+    for foreign in (ones(3), _kernels.Arena().empty((3,))):
+        with pytest.raises(ValueError, match="does not lie in this arena"):
+            arena.borrowed(foreign)
+    assert arena.borrowed(arena.empty((0, 4))).shape == (0, 4)
+
+
+def test_a_borrowed_array_may_be_cut_out_of_a_larger_one() -> None:
+    arena = _kernels.Arena()
+    array = arena.empty((3, 4))
+    array[:] = np.arange(12).reshape(3, 4)
+    assert np.array_equal(arena.borrowed(array[1:, ::2]), [[4, 6], [8, 10]])
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=30))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_a_failed_capture_can_be_tried_again() -> None:
     assert graphed.graphs == 0
     graphed(step([1], [0], [0], 1))
     assert (asked.asked, graphed.graphs) == (2, 1)
+
+
+def test_arrays_of_a_batch_that_contradict_each_other_are_refused() -> None:
+    graphed = GraphedForward(Model(2))
+    good = step([1, 2], [0, 0], [0], 1)
+    graphed(good)
+    for changes in (
+        {"positions": np.zeros(1, np.int32)},
+        {"block_offsets": np.zeros(1, np.int32)},
+        {"state_writes": np.zeros(1, np.int32)},
+    ):
+        with pytest.raises(ValueError, match="entries, but token_ids, offsets and state_reads"):
+            graphed(replace(good, **changes))
 
 
 def test_many_rows_are_not_worth_a_graph() -> None:

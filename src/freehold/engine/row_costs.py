@@ -25,10 +25,12 @@ class RowCosts:
         self._seconds: dict[int, float] = {}
         self._noted: dict[int, int] = {}  # the step in which each was measured
         self._steps = 0
+        self._relatives: dict[int, list[float]] = {}  # by plain rows what 0, 1, 2 and more cost, as of the last step
 
     def note(self, rows: int, seconds: float) -> None:
         """A step that did nothing but decode took that long."""
         self._steps += 1
+        self._relatives.clear()
         if rows > MOST_ROWS:
             return
         previous = self._seconds[rows] if self._is_known(rows) else seconds
@@ -36,17 +38,32 @@ class RowCosts:
         self._noted[rows] = self._steps
 
     def relative(self, rows: int, plain: int) -> float:
-        """What a step of `rows` costs, in steps of `plain` rows; infinity while those are to be measured first."""
-        if not self._is_known(plain):
+        """What a step of `rows` costs, in steps of `plain` rows; infinity while those are to be measured first, and for
+        more than MOST_ROWS.
+
+        Args:
+            rows: at least `plain`.
+        """
+        if rows > MOST_ROWS:
             return inf
-        if not self._is_known(rows):
-            known = [other for other in self._noted if other >= plain and self._is_known(other)]
-            fewer = max(other for other in known if other < rows)
-            reckoned = self.relative(fewer, plain) + UNMEASURED * (rows - fewer) / fewer
-            return min([reckoned, *(self.relative(more, plain) for more in known if more > rows)])
+        if plain not in self._relatives:
+            self._relatives[plain] = self._relative_to(plain)
+        return self._relatives[plain][rows]
+
+    def _relative_to(self, plain: int) -> list[float]:
+        if not self._is_known(plain):
+            return [inf] * (MOST_ROWS + 1)
+        known = [rows for rows in range(plain, MOST_ROWS + 1) if self._is_known(rows)]
         # A plain step that something held up must not make drafts look cheap: fewer rows never take longer.
-        least = min(self._seconds[more] for more in self._noted if more >= plain and self._is_known(more))
-        return max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
+        least = min(self._seconds[rows] for rows in known)
+        costs = [inf] * (MOST_ROWS + 1)
+        for rows in known:
+            costs[rows] = max(self._seconds[rows] / least, 1 + LEAST_COST * (rows - plain) / plain)
+        for fewer, more in zip(known, [*known[1:], MOST_ROWS + 1], strict=True):
+            at_most = min(costs[more:], default=inf)
+            for rows in range(fewer + 1, more):
+                costs[rows] = min(costs[fewer] + UNMEASURED * (rows - fewer) / fewer, at_most)
+        return costs
 
     def seconds(self, rows: int) -> float | None:
         """What a step of `rows` takes, or else one of the nearest number that was measured; None without any."""

@@ -87,18 +87,18 @@ class Speculation:
         plain, drafters = len(offers), tuple(drafter for drafter, _ in offers)
         guesses = _likeliest([likelihoods for _, likelihoods in offers])
         best = _Plan(0.0, (0,) * plain)
+        seconds = self._costs.seconds(plain)
         for total, tokens in _totals(plain, [likelihood for likelihood, _ in guesses]):
             counts = _counts(plain, guesses[: total - plain])
-            drafting, rows = self._drafting(drafters, counts), self._costs.relative(total, plain)
+            drafting, rows = self._drafting(drafters, counts, seconds), self._costs.relative(total, plain)
             gain = tokens / (rows + drafting)
             if gain > best.gain:
                 least = gain * plain * (rows - 1 + drafting) / (total - plain)
                 best = _Plan(gain, counts, drafters, least)
         return best
 
-    def _drafting(self, drafters: Listing[Drafter | None], counts: Listing[int]) -> float:
-        """What it takes to make the drafts, in steps without any."""
-        seconds = self._costs.seconds(len(counts))
+    def _drafting(self, drafters: Listing[Drafter | None], counts: Listing[int], seconds: float | None) -> float:
+        """What it takes to make the drafts, in steps without any, which take so many seconds."""
         return sum(
             drafter.cost([count for count, by in zip(counts, drafters, strict=True) if by is drafter], seconds)
             for drafter in self._drafters
@@ -118,7 +118,8 @@ class Speculation:
                 orders.append(Order(sequence, room(sequence, most)))
             for index, guess in zip(chosen, drafter.guess(orders, plan.least), strict=True):
                 guesses[index] = guess
-        counts = self._worthwhile(guesses, self._drafting(plan.drafters, plan.counts))
+        seconds = self._costs.seconds(len(sequences))
+        counts = self._worthwhile(guesses, self._drafting(plan.drafters, plan.counts, seconds))
         return [
             Draft(guess.tokens[:count], by.source) if by is not None else Draft()
             for guess, count, by in zip(guesses, counts, plan.drafters, strict=True)

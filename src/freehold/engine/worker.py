@@ -41,6 +41,7 @@ class Worker:
         self._pace = pace
         self._costs = costs
         self._jobs: dict[int, Job] = {}  # by the number of its sequence
+        self._prepared = set[int]()  # numbers of rows that a step of decoding has had
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._generated_tokens = 0
@@ -79,7 +80,10 @@ class Worker:
         self._execute(step)
         seconds = monotonic() - started
         if decodes:
-            self._costs.note(step.rows, seconds)
+            # The first step of so many rows prepares what later ones only repeat, so its time says nothing of theirs.
+            if step.rows in self._prepared:
+                self._costs.note(step.rows, seconds)
+            self._prepared.add(step.rows)
         else:
             self._pace.note(step.rows, seconds)
 

@@ -34,9 +34,26 @@ Activations empty(const std::shared_ptr<Arena>& arena, const std::vector<size_t>
 }
 
 Activations borrowed(nb::handle arena, const Activations& array) {
+    if (array.size() > 0 && !nb::cast<const Arena&>(arena).owns(array.data()))
+        refuse("the array does not lie in this arena, so nothing would keep its memory");
     std::vector<size_t> shape;
-    for (size_t dimension = 0; dimension < array.ndim(); ++dimension) shape.push_back(array.shape(dimension));
-    return Activations(array.data(), shape.size(), shape.data(), arena);
+    std::vector<int64_t> strides;
+    for (size_t dimension = 0; dimension < array.ndim(); ++dimension) {
+        shape.push_back(array.shape(dimension));
+        strides.push_back(array.stride(dimension));
+    }
+    return Activations(array.data(), shape.size(), shape.data(), arena, strides.data());
+}
+
+// A thread that captures a graph keeps it alive.
+void begin(nb::handle graph) {
+    nb::cast<Graph&>(graph).begin();
+    graph.inc_ref();
+}
+
+void end(nb::handle graph) {
+    nb::cast<Graph&>(graph).end();
+    graph.dec_ref();
 }
 
 }  // namespace
@@ -45,17 +62,21 @@ Graph* Graph::capturing() { return current; }
 
 void Graph::begin() {
     if (current != nullptr) refuse("this thread captures another graph already");
+    if (being_captured_) refuse("another thread captures the graph");
     if (!calls_.empty()) refuse("the graph has been captured already, with ", calls_.size(), " calls");
     current = this;
+    being_captured_ = true;
 }
 
 void Graph::end() {
     if (current != this) refuse("this thread does not capture this graph");
     current = nullptr;
+    being_captured_ = false;
 }
 
 void Graph::replay() const {
     if (current != nullptr) refuse("a graph cannot be replayed while this thread captures one");
+    if (being_captured_) refuse("a graph cannot be replayed while another thread captures it");
     nb::gil_scoped_release release;
     for (const auto& call : calls_) call();
 }
@@ -68,8 +89,8 @@ void bind_graphs(nb::module_& module) {
         .def("borrowed", borrowed, "array"_a);
     nb::class_<Graph>(module, "Graph")
         .def(nb::init<std::shared_ptr<Arena>>(), "arena"_a)
-        .def("begin", &Graph::begin)
-        .def("end", &Graph::end)
+        .def("begin", begin)
+        .def("end", end)
         .def("replay", &Graph::replay)
         .def_prop_ro("calls", &Graph::calls);
 }

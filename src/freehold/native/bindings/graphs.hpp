@@ -50,6 +50,7 @@ private:
     }
 
     std::shared_ptr<Arena> arena_;
+    bool being_captured_ = false;  // guarded by Python's lock, as all of this
     std::vector<std::function<void()>> calls_;
     std::vector<Array> arrays_;
     std::vector<nb::object> weights_;

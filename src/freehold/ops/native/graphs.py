@@ -132,7 +132,17 @@ class GraphedForward:
 
 
 def fill(inputs: Batch, batch: Batch) -> None:
-    """Have a graph's inputs hold a batch's numbers."""
+    """Have a graph's inputs hold a batch's numbers.
+
+    Raises:
+        ValueError: the batch's arrays contradict each other.
+    """
+    sizes = (len(batch.positions), len(batch.block_offsets), len(batch.state_writes))
+    if sizes != (batch.tokens, len(batch.offsets), len(batch.state_reads)):
+        raise ValueError(
+            f"positions, block_offsets and state_writes have {sizes} entries, but token_ids, offsets and state_reads "
+            f"{(batch.tokens, len(batch.offsets), len(batch.state_reads))}"
+        )
     inputs.token_ids[:] = batch.token_ids
     inputs.positions[:] = batch.positions
     inputs.offsets[:] = batch.offsets
