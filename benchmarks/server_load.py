@@ -61,7 +61,9 @@ def main() -> None:
     options = arguments.parse_args()
     rates = [float(rate) for rate in (options.rates or ("1" if options.quick else "0.25,0.5,1,2")).split(",")]
     count = options.requests or (16 if options.quick else 64)
-    loads: dict[float, Sequence[Arrival]] = {rate: arrivals(count, rate, options.words) for rate in rates}
+    loads: dict[float, Sequence[Arrival]] = {
+        rate: arrivals(count, rate, options.words, seed) for seed, rate in enumerate(rates)
+    }
     folder, threads = cache_folder(options.cache), options.threads
     path = text_model(folder, options.shape, options.type)
     python, port = known_python(options.llama_python, folder), free_port()

@@ -46,11 +46,12 @@ class Answer:
 
 
 def arrivals(count: int, rate: float, words: int, seed: int = 0) -> list[Arrival]:
-    """Requests with exponentially distributed gaps, `rate` in a second on average; no two prompts begin alike."""
+    """Requests with exponentially distributed gaps, `rate` in a second on average; no two prompts begin alike, nor do
+    any of two seeds."""
     draw = random.Random(seed)
     found, at = [], 0.0
     for number in range(count):
-        found.append(Arrival(at, " ".join([f"{number}:", *draw.choices(WORDS.split(), k=words)])))
+        found.append(Arrival(at, " ".join([f"{seed} {number}:", *draw.choices(WORDS.split(), k=words)])))
         at += draw.expovariate(rate)
     return found
 

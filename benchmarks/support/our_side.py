@@ -22,6 +22,7 @@ from benchmarks.support.answering import answer, memory, timed, token_ids
 from freehold.cli.measuring import Clock
 from freehold.engine.types import EngineOptions, GenerationRequest, SamplingOptions, StopOptions
 from freehold.models import Decoder
+from freehold.ops.base import Forward
 from freehold.ops.batch import Batch
 
 OPTIONS = EngineOptions()
@@ -55,8 +56,9 @@ class OurSide:
         self.blocks = -(-positions // BLOCK)
         self.sequences = sequences
         self.caches: list[Any] = []
-        self.caches = self.network.create_cache(sequences * self.blocks, BLOCK)
-        self.step = self.network.ops.graphed(lambda batch: self.network.forward(batch, self.caches))
+        self.step: Forward | None = None
+        self.caches = caches = self.network.create_cache(sequences * self.blocks, BLOCK)
+        self.step = self.network.ops.graphed(lambda batch: self.network.forward(batch, caches))
         self.filled = 0
 
     def prefill(self, tokens: int) -> dict[str, float]:
@@ -101,6 +103,7 @@ class OurSide:
             block_offsets=np.arange(count + 1, dtype=np.int32) * np.int32(self.blocks),
             logit_rows=np.array(wanted, np.int32),
         )
+        assert self.step is not None
         self.network.ops.to_numpy(self.step(batch))
 
     def generate(self, prompt: int, steps: int) -> dict[str, float]:

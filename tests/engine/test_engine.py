@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Unpack
@@ -14,11 +15,12 @@ import pytest
 
 from freehold.engine.engine import Engine
 from freehold.engine.observer import Observer
+from freehold.engine.runner import Runner
 from freehold.engine.sequence import Step
 from freehold.engine.types import EngineKeywords, FinishReason, Output, StopOptions, TokenOutput, Usage
 from freehold.errors import ContextExceeded, EngineStopped, FreeholdError, InvalidRequest, Overloaded
 from freehold.ops.batch import Batch
-from tests.engine.fakes import Collector, FakeLimits, FakeModel, fake_engine, request, run
+from tests.engine.fakes import Collector, FakeLimits, FakeModel, fake_engine, fake_sampler, request, run
 
 POISON = 49
 
@@ -444,3 +446,15 @@ def test_without_a_number_the_cache_fits_everyone_or_the_memory() -> None:
     engine = fake_engine(cache_tokens=None, max_sequences=4)
     assert engine.stats().blocks_total == 4 * 64 // 4
     engine.close()
+
+
+def test_caches_go_as_soon_as_their_runner_does() -> None:
+    """They may be most of the machine's memory, and garbage is not collected before much else has been made."""
+    runner = Runner(FakeModel(), fake_sampler, blocks=2, block_size=16, states=0)
+    gone = weakref.ref(runner)
+    gc.disable()
+    try:
+        del runner
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -79,8 +79,8 @@ class ModelDrafter:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model, self._sampler = draft.model, draft.sampler
-        self._caches = draft.model.create_cache(blocks, block_size)
-        self._forward = draft.model.ops.graphed(lambda batch: draft.model.forward(batch, self._caches))
+        caches = draft.model.create_cache(blocks, block_size)
+        self._forward = draft.model.ops.graphed(lambda batch: draft.model.forward(batch, caches))
         self._cache = DraftCache(blocks, block_size)
         self._vocabulary = vocabulary
         self._pace = pace

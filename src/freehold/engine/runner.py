@@ -23,8 +23,9 @@ class Runner:
     def __init__(self, model: LanguageModel, sampler: Sampler, *, blocks: int, block_size: int, states: int) -> None:
         self._model = model
         self._sampler = sampler
-        self._caches = model.create_cache(blocks, block_size, states)
-        self._forward = model.ops.graphed(lambda batch: model.forward(batch, self._caches))
+        self._caches = caches = model.create_cache(blocks, block_size, states)
+        # Without `self`, so that the caches go as soon as the runner does.
+        self._forward = model.ops.graphed(lambda batch: model.forward(batch, caches))
 
     def run(self, step: Step) -> list[list[TokenOutput]]:
         """Compute a step.

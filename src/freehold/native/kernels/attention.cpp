@@ -84,7 +84,7 @@ struct Query {
 };
 
 // Vectors that each of several queries sums up at once: as many as there are registers for.
-constexpr int vectors_for(int queries) { return queries <= 2 ? 4 : 2; }
+constexpr int vectors_for(int queries) { return queries <= 2 || is_wide<Widest> ? 4 : 2; }
 
 // Keys of as many positions as a vector has lanes, in groups of eight, and where their scores go.
 template <typename Cache>
@@ -220,13 +220,17 @@ FREEHOLD_INLINE void add_powers(float* scores, float maximum, Floats& sums) {
 // Scores become exp(score - maximum); returns their sum. A sink is one more score, which only the sum knows.
 float soften(float* scores, int64_t count, const float* sink) {
     store(scores + count, broadcast(-__builtin_inff()));  // so that whole vectors may be read
-    Floats largest = broadcast(-__builtin_inff());
-    for (int64_t i = 0; i < count; i += lanes) {
-        const Floats values = load(scores + i);
-        largest = larger_of(values, largest);
-    }
-    float maximum = largest[0];
-    for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;
+    constexpr int64_t chains = 4;  // that do not wait for each other
+    Floats largest[chains];
+    for (Floats& one : largest) one = broadcast(-__builtin_inff());
+    int64_t next = 0;
+    for (; next + chains * lanes <= count; next += chains * lanes)
+        for (int64_t chain = 0; chain < chains; ++chain)
+            largest[chain] = larger_of(load(scores + next + chain * lanes), largest[chain]);
+    for (; next < count; next += lanes) largest[0] = larger_of(load(scores + next), largest[0]);
+    for (const Floats& one : largest) largest[0] = larger_of(one, largest[0]);
+    float maximum = largest[0][0];
+    for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[0][lane] > maximum ? largest[0][lane] : maximum;
     if (sink != nullptr) maximum = *sink > maximum ? *sink : maximum;
 
     double total = sink == nullptr ? 0 : exponential(broadcast(*sink - maximum))[0];
