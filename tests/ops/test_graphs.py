@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from freehold.ops.base import AttentionCache, AttentionRules
 from freehold.ops.batch import Batch
-from freehold.ops.native import NativeOps
+from freehold.ops.native import NativeLayerCache, NativeOps
 from freehold.ops.native import graphs as graphs_module
 from freehold.ops.native.graphs import LEAST_BLOCKS, MOST_ROWS, GraphedForward
 from freehold.tensors import Tensor
@@ -37,7 +37,9 @@ class Model:
     """
 
     def __init__(self, blocks: int, look: Look | None = None, look_at_batch: Look | None = None) -> None:
-        self.cache = ops.create_cache([AttentionCache(2, 8)], blocks, 16)[0]
+        (cache,) = ops.create_cache([AttentionCache(2, 8)], blocks, 16)
+        assert isinstance(cache, NativeLayerCache)
+        self.cache = cache
         self.look, self.look_at_batch = look, look_at_batch
         self.asked = 0
 
@@ -50,7 +52,7 @@ class Model:
             heads[:, :2],
             heads[:, 2:],
             batch,
-            self.cache,  # type: ignore[arg-type]
+            self.cache,
             rules=AttentionRules(1.0),
         )
         if self.look is not None:

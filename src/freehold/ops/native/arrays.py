@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,15 @@ def _spoil() -> None:
         _thread.capture.spoiled = True
 
 
+def _spoiling(method: Callable[..., Any]) -> Any:
+    @wraps(method)
+    def spoils(*arguments: Any) -> Any:
+        _spoil()
+        return method(*arguments)
+
+    return spoils
+
+
 # What says nothing about an array's values, besides what Python itself and the extension ask for.
 _HARMLESS = frozenset({"shape", "ndim", "size", "dtype", "strides", "itemsize", "nbytes", "reshape", "view"})
 
@@ -83,35 +93,18 @@ class Watched(np.ndarray[Any, Any]):
     def reshape(self, *shape: Any, **options: Any) -> Any:
         return _cut(self, super().reshape(*shape, **options))
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        _spoil()
-        super().__setitem__(key, value)
-
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         _spoil()
         if options.get("out"):
             options["out"] = tuple(_plain(array) for array in options["out"])
         return getattr(ufunc, method)(*(_plain(array) for array in inputs), **options)
 
-    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        _spoil()
-        return super().__array_function__(function, types, arguments, options)
-
-    def __bool__(self) -> bool:
-        _spoil()
-        return super().__bool__()
-
-    def __int__(self) -> int:
-        _spoil()
-        return super().__int__()
-
-    def __float__(self) -> float:
-        _spoil()
-        return super().__float__()
-
-    def __index__(self) -> int:
-        _spoil()
-        return super().__index__()
+    __array_function__ = _spoiling(np.ndarray.__array_function__)
+    __setitem__ = _spoiling(np.ndarray.__setitem__)
+    __bool__ = _spoiling(np.ndarray.__bool__)
+    __int__ = _spoiling(np.ndarray.__int__)
+    __float__ = _spoiling(np.ndarray.__float__)
+    __index__ = _spoiling(np.ndarray.__index__)
 
 
 def _cut(array: Watched, result: Any) -> Any:
